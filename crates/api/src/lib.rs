@@ -13,6 +13,7 @@ pub mod errors;
 pub mod events;
 pub mod filters;
 pub mod imports;
+pub mod installation;
 pub mod openapi;
 pub mod orders;
 pub mod packed;

@@ -71,8 +71,9 @@ impl Problem {
             ErrorCode::Stopping,
             ErrorCode::PolicyChanged,
             ErrorCode::ProofsBehind,
+            ErrorCode::TenantOpening,
         ];
-        let later = [ErrorCode::DiskReserveReached, ErrorCode::ClockNotBelieved];
+        let later = [ErrorCode::DiskReserveReached, ErrorCode::ClockNotBelieved, ErrorCode::TenantUnavailable];
         if soon.contains(&error) { Some(1) } else { later.contains(&error).then_some(10) }
     }
 

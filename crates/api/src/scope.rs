@@ -37,6 +37,8 @@ scopes! {
     SERVER_OPERATE = 14 "server:operate" "Operate the server, for example confirm its clock.",
     KEYS_READ = 15 "keys:read" "List API keys, without their secrets.",
     KEYS_MANAGE = 16 "keys:manage" "Create API keys with scopes that the own key has, and revoke any API key.",
+    TENANTS_READ = 18 "tenants:read" "List the tenants of the installation; only for keys of the first tenant.",
+    TENANTS_MANAGE = 19 "tenants:manage" "Create, suspend and remove tenants; only for keys of the first tenant.",
 }
 
 // The engine refuses to revoke the last credential with this scope.
@@ -131,6 +133,9 @@ impl Scope {
     pub const fn bits(self) -> u32 {
         self.0
     }
+
+    /// The scopes that administer the installation. They have an effect only for credentials of the first tenant.
+    pub const INSTALLATION: Self = Self::TENANTS_READ.and(Self::TENANTS_MANAGE);
 
     /// The scopes of both sets.
     #[must_use]

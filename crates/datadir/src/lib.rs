@@ -3,19 +3,19 @@
 //! through this crate.
 
 mod key_store;
+mod place;
 mod proof_keys;
 mod random;
 mod recover;
 
 pub use key_store::{KEY_LOG, KEY_OWNER, KeyStore, KeyStoreError, ROOT_KEY};
+pub use place::{SYSTEM, ShardPlace, TENANTS};
 pub use proof_keys::{
     CHECKPOINT, KeySource, PROOF_KEY, PROOF_VKEYS, ProofKeyError, ProofKeys, checked_key, known_keys, log_name,
     open_checkpoint,
 };
 pub use random::{Random, new_origin, random, system_random};
 pub use recover::{Fold, Pace, RecoverError, Started, Terms, recover};
-
-use types::{ShardId, TenantId};
 
 /// The folder of the journal.
 pub const JOURNAL: &str = "journal";
@@ -25,8 +25,3 @@ pub const KEYS: &str = "keys";
 pub const INDEX: &str = "index";
 /// The folder of the Merkle tree.
 pub const PROOFS: &str = "proofs";
-
-/// The tenant of an installation. There is only one so far.
-pub const TENANT: TenantId = TenantId::new(1);
-/// The shard of an installation. There is only one so far.
-pub const SHARD: ShardId = ShardId::new(0);

@@ -22,7 +22,8 @@ pub(crate) async fn create<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -
     loop {
         // The hash of a key depends on its number, so the number comes first.
         let credential = edge.ask_unnamed(call, query::NextCredential).await?;
-        let key = ApiKey::generate(credential, &mut |bytes: &mut [u8]| edge.sources.fill_with_random(bytes));
+        let key = ApiKey::generate(credential, &mut |bytes: &mut [u8]| edge.sources.fill_with_random(bytes))
+            .of(edge.installation.key_tenant);
         let operation = AddApiKey {
             sender: call.credential,
             credential,

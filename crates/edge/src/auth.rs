@@ -30,6 +30,22 @@ pub struct Presented<'a> {
     pub at: Timestamp,
 }
 
+impl Presented<'_> {
+    /// Reads the API key of a request. Its text names the tenant; whether it is one of that tenant's keys is not checked.
+    ///
+    /// # Errors
+    /// Fails if there is none, or if it does not have the form of a key.
+    pub fn api_key(&self) -> Result<ApiKey, AuthError> {
+        let header = self.authorization.filter(|value| !value.is_empty()).ok_or(AuthError::Missing)?;
+        let header = std::str::from_utf8(header).map_err(|_not_text| AuthError::Malformed)?;
+        let (scheme, text) = header.split_once(' ').ok_or(AuthError::Malformed)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(AuthError::Malformed);
+        }
+        text.trim().parse().map_err(|_unparsed| AuthError::Malformed)
+    }
+}
+
 /// Why a request could not be authenticated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
@@ -134,14 +150,11 @@ impl ApiKeys {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn identify(&self, presented: Presented<'_>) -> Result<Caller, AuthError> {
-        let header = presented.authorization.filter(|value| !value.is_empty()).ok_or(AuthError::Missing)?;
-        let header = std::str::from_utf8(header).map_err(|_not_text| AuthError::Malformed)?;
-        let (scheme, text) = header.split_once(' ').ok_or(AuthError::Malformed)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(AuthError::Malformed);
-        }
-        let key: ApiKey = text.trim().parse().map_err(|_unparsed| AuthError::Malformed)?;
+    /// The caller that a key identifies at `at`. The keys are those of one tenant, which the key names.
+    ///
+    /// # Errors
+    /// Fails if the key is not known, or not valid any more.
+    pub fn identify(&self, key: &ApiKey, at: Timestamp) -> Result<Caller, AuthError> {
         let keys = self.read();
         let known = keys.known.get(&key.credential()).ok_or(AuthError::Unknown)?;
         let added = &known.credential.added;
@@ -150,8 +163,8 @@ impl ApiKeys {
             return Err(AuthError::Unknown);
         }
         // Only who has the secret learns why it is not valid any more.
-        known.check(presented.at)?;
-        known.use_at(presented.at);
+        known.check(at)?;
+        known.use_at(at);
         Ok(Caller { actor: added.principal, credential: added.credential, scopes: added.scopes })
     }
 }
@@ -182,7 +195,7 @@ impl Known {
 
 impl Authenticator for ApiKeys {
     fn authenticate(&self, presented: Presented<'_>) -> impl Future<Output = Result<Caller, AuthError>> + Send {
-        ready(self.identify(presented))
+        ready(presented.api_key().and_then(|key| self.identify(&key, presented.at)))
     }
 }
 
@@ -196,8 +209,16 @@ pub async fn authorise(
     scope: Scope,
 ) -> Result<Caller, Problem> {
     let caller = authenticator.authenticate(presented).await?;
-    permitted(Scope::from_bits(caller.scopes), scope, "this route")?;
+    permitted_on_route(&caller, scope)?;
     Ok(caller)
+}
+
+/// Checks that a caller has the scope of the route.
+///
+/// # Errors
+/// Fails if the credential lacks it.
+pub fn permitted_on_route(caller: &Caller, scope: Scope) -> Result<(), Problem> {
+    permitted(Scope::from_bits(caller.scopes), scope, "this route")
 }
 
 /// Checks that a credential with the scopes `has` may do `what`.

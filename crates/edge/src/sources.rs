@@ -13,15 +13,17 @@ use types::{
     AccountId, ActorId, CredentialId, Digest, LedgerId, PaymentId, RequestId, Seq, TenantId, Timestamp, Token,
     TransferId,
 };
-use vault::Keys;
+use vault::{KeyTenant, Keys};
 
 use crate::past::{StatementPage, Wanted};
 use crate::policies::{Installed, Installer};
 
-/// The identity of an installation.
+/// The identity of a tenant.
 #[derive(Debug, Clone, Copy)]
 pub struct Installation {
     pub tenant: TenantId,
+    /// The tenant as the text of its API keys names it.
+    pub key_tenant: KeyTenant,
     /// The history that cursors refer to.
     pub history: CursorOrigin,
     /// The key of the hash that derives ids from `Idempotency-Key` headers.
@@ -29,8 +31,16 @@ pub struct Installation {
 }
 
 impl Installation {
+    /// The identity of a live tenant.
     pub fn new(tenant: TenantId, history: CursorOrigin, keys: &impl Keys) -> Self {
-        Self { tenant, history, id_secret: keys.request_hash(tenant, b"finaira ids from idempotency keys") }
+        let key_tenant = KeyTenant::of(tenant, false);
+        Self { tenant, key_tenant, history, id_secret: keys.request_hash(tenant, b"finaira ids from idempotency keys") }
+    }
+
+    /// The same identity, with another text of API keys.
+    #[must_use]
+    pub const fn with_keys_of(self, key_tenant: KeyTenant) -> Self {
+        Self { key_tenant, ..self }
     }
 }
 

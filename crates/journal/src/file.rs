@@ -26,6 +26,9 @@ pub use inspect::Inspected;
 pub struct Layout {
     /// The size of a segment file in bytes, from [`Layout::SEGMENT_BYTES_MIN`] to [`Layout::SEGMENT_BYTES_MAX`].
     pub segment_bytes: u64,
+    /// The size of the first segment file, at least [`Layout::SEGMENT_BYTES_MIN`]. Every later one has twice the size of the
+    /// one before it, up to `segment_bytes`, so that a journal with few entries needs little disk.
+    pub first_segment_bytes: u64,
     /// Who fills the next segment with zeros.
     pub prepare: Prepare,
 }
@@ -44,9 +47,33 @@ impl Layout {
     /// The limit up to which a [`Position`] can name every byte.
     pub const SEGMENT_BYTES_MAX: u64 = Position::SEGMENT_BYTES_MAX;
     /// For production.
-    pub const STANDARD: Self = Self { segment_bytes: 64 * 1024 * 1024, prepare: Prepare::Ahead };
+    pub const STANDARD: Self =
+        Self { segment_bytes: 64 * 1024 * 1024, first_segment_bytes: 64 * 1024 * 1024, prepare: Prepare::Ahead };
     /// For tests: segments fill up quickly.
-    pub const TINY: Self = Self { segment_bytes: Self::SEGMENT_BYTES_MIN, prepare: Prepare::InPlace };
+    pub const TINY: Self = Self {
+        segment_bytes: Self::SEGMENT_BYTES_MIN,
+        first_segment_bytes: Self::SEGMENT_BYTES_MIN,
+        prepare: Prepare::InPlace,
+    };
+
+    /// The same sizes, but the first segment is as small as possible.
+    #[must_use]
+    pub const fn growing(self) -> Self {
+        Self { first_segment_bytes: Self::SEGMENT_BYTES_MIN, ..self }
+    }
+
+    /// The size of the segment file with this number, from 1.
+    pub(crate) fn bytes_of(&self, number: u64) -> u64 {
+        let doublings = u32::try_from(number.saturating_sub(1)).unwrap_or(u32::MAX);
+        let grown = 1_u64.checked_shl(doublings).and_then(|times| self.first_segment_bytes.checked_mul(times));
+        grown.map_or(self.segment_bytes, |grown| grown.min(self.segment_bytes))
+    }
+
+    /// Whether the segment with this number is filled with zeros before the one before it is full. The second segment of
+    /// a growing journal is not, because most journals that stay small never need it.
+    fn prepares_ahead(&self, number: u64) -> bool {
+        self.prepare == Prepare::Ahead && (number != 2 || self.bytes_of(1) == self.segment_bytes)
+    }
 }
 
 /// A journal in the files of one directory. The same files are both the durable log and its local segments.
@@ -90,7 +117,8 @@ impl<D: Disk> FileJournal<D> {
     }
 
     fn rotate(&mut self) -> Result<(), Fault> {
-        let (disk, number, bytes) = (&self.writer.places().disk, self.writer.next_number(), self.layout.segment_bytes);
+        let (disk, number) = (&self.writer.places().disk, self.writer.next_number());
+        let bytes = self.layout.bytes_of(number);
         let prepared = match self.preparing.take() {
             Some((prepared, worker)) if prepared == number => match worker.join() {
                 Ok(Ok(())) => Ok(()),
@@ -106,11 +134,11 @@ impl<D: Disk> FileJournal<D> {
 
     /// Starts to prepare the next segment in the background, if the layout says so.
     fn prepare_ahead(&mut self) {
-        if self.layout.prepare == Prepare::InPlace || self.preparing.is_some() {
+        let number = self.writer.next_number();
+        if !self.layout.prepares_ahead(number) || self.preparing.is_some() {
             return;
         }
-        let disk = self.writer.places().disk.clone();
-        let (number, bytes) = (self.writer.next_number(), self.layout.segment_bytes);
+        let (disk, bytes) = (self.writer.places().disk.clone(), self.layout.bytes_of(number));
         let work = move || segment::ensure_prepared(&disk, number, bytes);
         let worker = std::thread::Builder::new().name("journal-prepare".to_owned()).spawn(work);
         // If the thread cannot be started, the writer prepares the segment itself.
@@ -175,5 +203,23 @@ impl<D: Disk> Drop for FileJournal<D> {
         if let Some((_, worker)) = self.preparing.take() {
             drop(worker.join());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_segments_of_a_growing_journal_double_up_to_the_whole_size() {
+        let min = Layout::SEGMENT_BYTES_MIN;
+        let growing = Layout::STANDARD.growing();
+        for (number, bytes) in
+            [(1, min), (2, 2 * min), (3, 4 * min), (7, 64 * min), (8, 64 << 20), (u64::MAX, 64 << 20)]
+        {
+            assert_eq!(growing.bytes_of(number), bytes.min(64 << 20), "segment {number}");
+            assert_eq!(Layout::STANDARD.bytes_of(number), 64 << 20, "segment {number}");
+        }
+        assert!(!growing.prepares_ahead(2) && growing.prepares_ahead(3) && Layout::STANDARD.prepares_ahead(2));
     }
 }

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use datadir::{CHECKPOINT, PROOF_VKEYS, SHARD};
+use datadir::{CHECKPOINT, PROOF_VKEYS};
 use disk::{Directory, Disk as _, DiskFile as _};
 use proof::{Hash, SignedCheckpoint, VerifierKey};
-use types::Origin;
+use types::{Origin, ShardId};
 
 use crate::verify::{Place, Verification, VerifyError, io_error};
 
@@ -33,8 +33,8 @@ pub(super) struct Claim {
 
 impl Claim {
     /// Whether the checkpoint covers this history: the name of a log ends with its origin and shard.
-    pub(super) fn is_of(&self, origin: Origin) -> bool {
-        self.origin.ends_with(&format!("/{origin}/{SHARD}"))
+    pub(super) fn is_of(&self, origin: Origin, shard: ShardId) -> bool {
+        self.origin.ends_with(&format!("/{origin}/{shard}"))
     }
 
     fn new(file: String, is_own: bool, signed: SignedCheckpoint) -> Self {

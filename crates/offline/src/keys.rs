@@ -1,11 +1,9 @@
 //! Checks the keys beside a journal.
 
-use datadir::{
-    KEY_LOG, KEY_OWNER, PROOF_KEY, ProofKeyError, ROOT_KEY, SHARD, checked_key, known_keys, log_name, random,
-};
+use datadir::{KEY_LOG, KEY_OWNER, PROOF_KEY, ProofKeyError, ROOT_KEY, checked_key, known_keys, log_name, random};
 use disk::{Directory, Disk as _, DiskFile as _};
 use journal::Part;
-use types::Origin;
+use types::{Origin, ShardId};
 use vault::{RootKey, Vault};
 
 use crate::verify::{Place, Verification, VerifyError, io_error};
@@ -13,7 +11,11 @@ use crate::verify::{Place, Verification, VerifyError, io_error};
 const FROM_A_COPY: &str = "restore the keys from their copy; they cannot be rebuilt";
 
 /// Checks that the keys exist, can be opened, and belong to one of the journal's histories.
-pub(super) fn check_keys(keys: &Directory, lineage: &[Part], all: &mut Verification) -> Result<(), VerifyError> {
+pub(super) fn check_keys(
+    keys: &Directory,
+    (lineage, shard): (&[Part], ShardId),
+    all: &mut Verification,
+) -> Result<(), VerifyError> {
     let read = |name: &str| -> Result<Option<Vec<u8>>, VerifyError> {
         let failed = || io_error(format!("read {name} of the keys"));
         let Some(file) = keys.open(name).map_err(failed())? else { return Ok(None) };
@@ -52,13 +54,13 @@ pub(super) fn check_keys(keys: &Directory, lineage: &[Part], all: &mut Verificat
         }
         Err(error) => all.found(Place::Keys, format!("{KEY_LOG} cannot be opened: {error}"), FROM_A_COPY),
     }
-    check_proof_key(keys, lineage, all);
+    check_proof_key(keys, (lineage, shard), all);
     Ok(())
 }
 
 /// Checks that the key stored here is the one that signed last. A key that is stored elsewhere cannot be checked.
-fn check_proof_key(keys: &Directory, lineage: &[Part], all: &mut Verification) {
-    let Some(name) = lineage.last().map(|part| log_name(part.identity.origin, SHARD)) else { return };
+fn check_proof_key(keys: &Directory, (lineage, shard): (&[Part], ShardId), all: &mut Verification) {
+    let Some(name) = lineage.last().map(|part| log_name(part.identity.origin, shard)) else { return };
     // Reading the checkpoints reports an invalid list.
     let Ok(known) = known_keys(keys) else { return };
     match checked_key(keys, &name, &known) {

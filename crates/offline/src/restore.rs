@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use datadir::{Fold, JOURNAL, SHARD, TENANT, new_origin};
+use datadir::{Fold, JOURNAL, ShardPlace, new_origin};
 use disk::{Directory, DirectoryError, Disk, DiskFile, create_directory};
 use engine::{Applied, DepartedHistory, Entry};
 use journal::{
     CopyFault, DurableLog as _, Fault, FileCopy, FileJournal, FileReader, FrameBuilder, Identity, Layout, Position,
-    Prepare, StartAt, leaf_hash,
+    StartAt, leaf_hash,
 };
 use proof::Tree;
 use tempfile::TempDir;
-use types::{Digest, Epoch, Seq, Timestamp};
+use types::{Digest, Epoch, Seq, ShardId, Timestamp};
 
 use crate::ends::{self, Cut};
 use crate::identity_of;
@@ -118,11 +118,12 @@ pub fn restore(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Restored, RestoreError> {
     let source = Directory::open_existing(&from.join(JOURNAL))?;
-    let present = identity_of(&source)?.ok_or_else(|| RestoreError::Nothing(from.to_owned()))?;
+    let place = ShardPlace::found(from, &source)?;
+    let present = identity_of(&source, &place)?.ok_or_else(|| RestoreError::Nothing(from.to_owned()))?;
     check_free(to)?;
-    let point = replay(&source, to, until, progress)?;
+    let point = replay((&source, &place), to, until, progress)?;
     let unfinished = to.join(UNFINISHED);
-    let copied = copy(&source, &unfinished, present, point);
+    let copied = copy((&source, place.shard), &unfinished, present, point);
     if copied.is_err() {
         // The incomplete journal is useless. If its removal fails, nothing takes it for a journal because of its name.
         drop(std::fs::remove_dir_all(&unfinished));
@@ -172,7 +173,7 @@ struct Point {
 
 /// Folds the entries to restore, and counts the rest.
 fn replay(
-    source: &Directory,
+    (source, place): (&Directory, &ShardPlace),
     to: &Path,
     until: Until,
     progress: &mut dyn FnMut(u64, u64),
@@ -182,8 +183,8 @@ fn replay(
     create_directory(to).map_err(io)?;
     let scratch = tempfile::Builder::new().prefix("scratch-").tempdir_in(to).map_err(io)?;
     let index = Directory::open(scratch.path())?;
-    let reader = FileReader::before_opening(source.clone(), SHARD);
-    let mut fold = Fold::new((SHARD, TENANT), &index, new_origin(), reader)?;
+    let reader = FileReader::before_opening(source.clone(), place.shard);
+    let mut fold = Fold::new((place.shard, place.tenant), &index, new_origin(), reader)?;
     let (mut tree, mut left_out) = (Tree::new(), 0);
     let (mut last, mut ends, mut whole) = (Position::default(), BTreeMap::new(), None);
     let mut visit = |entry: &Entry, position: Position, behind: Option<StartAt>| {
@@ -209,7 +210,7 @@ fn replay(
         }
         Ok(())
     };
-    let inspected = FileJournal::inspect(source, SHARD, &mut visit);
+    let inspected = FileJournal::inspect(source, place.shard, &mut visit);
     let applied = fold.engine.applied();
     let damage_behind = match (inspected, until) {
         (Ok(inspected), Until::Seq(wanted)) if applied < wanted => {
@@ -233,9 +234,14 @@ fn replay(
 }
 
 /// Writes the journal up to the point, and the entry that starts the new history.
-fn copy(source: &Directory, to: &Path, present: Identity, point: Point) -> Result<Restored, RestoreError> {
+fn copy(
+    (source, shard): (&Directory, ShardId),
+    to: &Path,
+    present: Identity,
+    point: Point,
+) -> Result<Restored, RestoreError> {
     let target = Directory::open(to)?;
-    let mut journal = copy_entries(source, &target, &point)?;
+    let mut journal = copy_entries((source, shard), &target, &point)?;
     let Point { mut fold, tree, left_out, damage_behind, .. } = point;
     let departed = DepartedHistory {
         origin: fold.engine.origin().unwrap_or_default(),
@@ -258,12 +264,16 @@ fn copy(source: &Directory, to: &Path, present: Identity, point: Point) -> Resul
 }
 
 /// Copies whole frames unchanged. If the point is inside a frame, the entries before it are written in a new frame.
-fn copy_entries(source: &Directory, target: &Directory, point: &Point) -> Result<FileJournal<Directory>, RestoreError> {
+fn copy_entries(
+    (source, shard): (&Directory, ShardId),
+    target: &Directory,
+    point: &Point,
+) -> Result<FileJournal<Directory>, RestoreError> {
     let seq = point.fold.engine.applied();
     let rest = match point.whole {
         Some(whole) if whole.seq == seq => Vec::new(),
         Some(_) | None => {
-            let reader = FileReader::before_opening(source.clone(), SHARD);
+            let reader = FileReader::before_opening(source.clone(), shard);
             let frame = reader.frame_at(point.last)?.into_iter().map(|(_, entry)| entry).collect();
             let Cut { kept, nearest } = ends::cut(frame, seq);
             if let Some((before, after)) = nearest {
@@ -272,7 +282,7 @@ fn copy_entries(source: &Directory, target: &Directory, point: &Point) -> Result
             kept
         }
     };
-    let mut copy = FileCopy::open(target.clone(), SHARD)?;
+    let mut copy = FileCopy::open(target.clone(), shard)?;
     for number in 1..=point.last.segment() {
         if number > 1 {
             copy.finish_segment()?;
@@ -282,8 +292,8 @@ fn copy_entries(source: &Directory, target: &Directory, point: &Point) -> Result
     copy.sync()?;
     drop(copy);
     let nothing = &mut |_: &Entry, _, _| Ok(());
-    let layout = Layout { segment_bytes: Layout::SEGMENT_BYTES_MIN, prepare: Prepare::InPlace };
-    let opened = FileJournal::open(target.clone(), layout, SHARD, new_origin, point.whole, nothing)?;
+    let layout = Layout::TINY;
+    let opened = FileJournal::open(target.clone(), layout, shard, new_origin, point.whole, nothing)?;
     let (mut journal, _) = opened;
     let mut builder = FrameBuilder::default();
     for entry in &rest {

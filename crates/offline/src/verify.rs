@@ -6,13 +6,13 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use datadir::{Fold, INDEX, JOURNAL, KEYS, PROOFS, SHARD, TENANT};
+use datadir::{Fold, INDEX, JOURNAL, KEYS, PROOFS, ShardPlace};
 use disk::{Directory, DirectoryError};
 use engine::{Entry, Fact};
 use journal::{Fault, FileJournal, FileReader, Identity, Inspected, Part, Position, StartAt, leaf_hash};
 use proof::{Checker, Hash, Tree};
 use tempfile::TempDir;
-use types::Seq;
+use types::{Seq, ShardId};
 
 use crate::claims::{Claim, read_claims};
 use crate::identity_of;
@@ -151,7 +151,8 @@ pub fn verify(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Verification, VerifyError> {
     let journal = Directory::open_existing(&data.join(JOURNAL))?;
-    let identity = identity_of(&journal)?.ok_or_else(|| VerifyError::Nothing(data.to_owned()))?;
+    let shard = ShardPlace::found(data, &journal)?;
+    let identity = identity_of(&journal, &shard)?.ok_or_else(|| VerifyError::Nothing(data.to_owned()))?;
     let existing = |name: &str| match data.join(name) {
         path if path.is_dir() => Directory::open_existing(&path).map(Some),
         _ => Ok(None),
@@ -163,10 +164,10 @@ pub fn verify(
     let scratch =
         scratch.or_else(|_read_only| tempfile::tempdir()).map_err(io_error("create a directory to work in"))?;
     let replayed =
-        replay(&journal, identity, (index.as_ref(), proofs.as_ref()), &claims, &scratch, progress, &mut all)?;
+        replay(&journal, (&shard, identity), (index.as_ref(), proofs.as_ref()), &claims, &scratch, progress, &mut all)?;
     check_claims(&claims, &replayed, &mut all);
     if let Some(keys) = &keys {
-        check_keys(keys, &replayed.lineage, &mut all)?;
+        check_keys(keys, (&replayed.lineage, replayed.shard), &mut all)?;
     } else {
         all.notes.push("there are no keys here; the server needs the keys that belong to this journal".to_owned());
     }
@@ -175,6 +176,7 @@ pub fn verify(
 
 /// The result of replaying the journal.
 struct Replayed {
+    shard: ShardId,
     lineage: Vec<Part>,
     /// The Merkle root at each number of entries that a checkpoint covers.
     roots: BTreeMap<u64, Hash>,
@@ -194,7 +196,7 @@ struct Counts {
 /// Replays everything, and compares the derived files with the result.
 fn replay(
     journal: &Directory,
-    identity: Identity,
+    (place, identity): (&ShardPlace, Identity),
     (index, proofs): (Option<&Directory>, Option<&Directory>),
     claims: &[Claim],
     scratch: &TempDir,
@@ -203,8 +205,8 @@ fn replay(
 ) -> Result<Replayed, VerifyError> {
     let total = FileJournal::marked_before_opening(journal).ok().flatten().map_or(0, |(_, seq)| seq.get());
     let comparing = Comparing::new(Directory::open(scratch.path())?, index.cloned());
-    let reader = FileReader::before_opening(journal.clone(), SHARD);
-    let fold = Fold::new((SHARD, TENANT), &comparing, identity.origin, reader);
+    let reader = FileReader::before_opening(journal.clone(), place.shard);
+    let fold = Fold::new((place.shard, place.tenant), &comparing, identity.origin, reader);
     let mut fold = fold.map_err(|error| io_error("rebuild an index")(io::Error::other(error.to_string())))?;
     let mut leaves = match proofs {
         Some(proofs) => Some(Leaves::new(Checker::open(proofs).map_err(store_error)?)),
@@ -238,11 +240,11 @@ fn replay(
         Ok(())
     };
     // A failed assertion of the replay is a finding, not a crash.
-    let inspected = catch_unwind(AssertUnwindSafe(|| FileJournal::inspect(journal, SHARD, &mut visit)));
+    let inspected = catch_unwind(AssertUnwindSafe(|| FileJournal::inspect(journal, place.shard, &mut visit)));
     let (inspected, whole) = match inspected {
         Ok(Ok(inspected)) => (Some(inspected), true),
         Ok(Err(fault)) => {
-            report_fault(journal, &fault, all)?;
+            report_fault((journal, place.shard), &fault, all)?;
             (None, false)
         }
         Err(panicked) => {
@@ -260,7 +262,7 @@ fn replay(
     }
     compare_index(fold, &comparing, whole, all)?;
     let lineage = inspected.map_or_else(|| vec![Part { identity, first: Seq::new(1) }], |inspected| inspected.lineage);
-    Ok(Replayed { lineage, roots, size: tree.size(), whole })
+    Ok(Replayed { shard: place.shard, lineage, roots, size: tree.size(), whole })
 }
 
 fn report_journal(inspected: Option<&Inspected>, counts: &Counts, fold: &Fold, whole: bool, all: &mut Verification) {
@@ -296,7 +298,11 @@ fn report_journal(inspected: Option<&Inspected>, counts: &Counts, fold: &Fold, w
 }
 
 /// Reports the damage, and checks the later segments as far as they can be checked on their own.
-fn report_fault(journal: &Directory, fault: &Fault, all: &mut Verification) -> Result<(), VerifyError> {
+fn report_fault(
+    (journal, shard): (&Directory, ShardId),
+    fault: &Fault,
+    all: &mut Verification,
+) -> Result<(), VerifyError> {
     let advice = match fault {
         Fault::Damaged { .. } => RESTORE,
         Fault::StateDiffers { .. } | Fault::Undecodable { .. } | Fault::FormatVersion { .. } => OTHER_RELEASE,
@@ -311,7 +317,7 @@ fn report_fault(journal: &Directory, fault: &Fault, all: &mut Verification) -> R
             .to_owned(),
     );
     if fault.is_damage() {
-        for fault in FileJournal::check_segments_after(journal, SHARD, fault.segment().unwrap_or(0))? {
+        for fault in FileJournal::check_segments_after(journal, shard, fault.segment().unwrap_or(0))? {
             let what = fault.to_string();
             all.found(Place::Journal, what.split("; restore the file").next().unwrap_or_default(), RESTORE);
         }
@@ -407,7 +413,8 @@ fn compare_index(fold: Fold, comparing: &Comparing, whole: bool, all: &mut Verif
 fn check_claims(claims: &[Claim], replayed: &Replayed, all: &mut Verification) {
     for claim in claims {
         let Claim { file, size, root, origin, .. } = claim;
-        let Some(at) = replayed.lineage.iter().position(|part| claim.is_of(part.identity.origin)) else {
+        let Some(at) = replayed.lineage.iter().position(|part| claim.is_of(part.identity.origin, replayed.shard))
+        else {
             let what = format!("{file} is of {origin}, which is not one of this journal's histories");
             all.found(Place::Checkpoint, what, "verify the data directory that the checkpoint belongs to");
             continue;

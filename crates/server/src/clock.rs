@@ -7,7 +7,7 @@ use rustix::time::{ClockId, clock_gettime};
 use types::{Span, Timestamp};
 
 /// Reads both clocks together.
-pub(crate) trait Clocks: Send + Sync {
+pub(crate) trait Clocks: std::fmt::Debug + Send + Sync {
     fn read(&self) -> Reading;
 }
 

@@ -1,10 +1,11 @@
 //! The handle through which request handlers reach the engine's queue, the journal's reader and the keys.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use datadir::KeyStore;
 use disk::Directory;
-use edge::auth::{ApiKeys, AuthError, Authenticator};
+use edge::auth::{ApiKeys, AuthError, Authenticator, Caller};
 use engine::{Answered, Engine, Operation, Request, WritesClosed};
 use index::Index;
 use journal::{Fault, FileReader, Identity, Reader};
@@ -13,6 +14,7 @@ use pipeline::Ask;
 use policy::Policy;
 use tokio::sync::{oneshot, watch};
 use types::{ActorId, CredentialId, RequestId, Seq, ShardId, TenantId, Timestamp};
+use vault::{ApiKey, KeyTenant};
 
 use crate::guard::{Confirmed, Guard};
 use crate::metrics::Metrics;
@@ -20,6 +22,7 @@ use crate::past::{PastError, PastReader};
 use crate::proofs::Proofs;
 use crate::readers::{Pool, Readers};
 use crate::tail::Tail;
+use crate::tenants::Installation;
 use crate::threads::{CommitError, Inbox};
 
 /// A handle on a running engine. Cheap to clone.
@@ -30,6 +33,8 @@ pub struct Core(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) tenant: TenantId,
     pub(crate) shard: ShardId,
+    /// The tenant as the text of its API keys names it.
+    pub(crate) key_tenant: KeyTenant,
     pub(crate) identity: Identity,
     pub(crate) inbox: Inbox,
     pub(crate) reader: FileReader<Directory>,
@@ -40,7 +45,8 @@ pub(crate) struct Shared {
     /// Closed once both threads have ended. It is separate from `durable`, which would wake its waiters at every sync.
     pub(crate) running: watch::Receiver<()>,
     pub(crate) keys: Arc<KeyStore<Directory>>,
-    pub(crate) api_keys: ApiKeys,
+    /// Shared, because they are still needed while the shard is closed.
+    pub(crate) api_keys: Arc<ApiKeys>,
     pub(crate) policy: RwLock<Option<Arc<Policy>>>,
     /// Serialises policy installations, so that the edge and the engine agree which policy came last.
     pub(crate) installing: tokio::sync::Mutex<()>,
@@ -57,6 +63,11 @@ pub(crate) struct Shared {
     pub(crate) opened_imports: RwLock<Vec<(ledger::ImportNumber, Seq)>>,
     /// `None` if the server runs without proofs.
     pub(crate) proofs: Option<Proofs>,
+    /// What follows the settings in this journal; `None` if this is not the system journal.
+    pub(crate) installation: Option<Arc<Installation>>,
+    /// When the engine must do something without being asked, in nanoseconds; the maximum if never. As of the last time
+    /// that its thread looked.
+    pub(crate) next_due_ns: AtomicU64,
 }
 
 impl Shared {
@@ -64,6 +75,9 @@ impl Shared {
     /// that were opened. It runs before the answers are sent.
     pub(crate) fn note_decided(&self, engine: &Engine) {
         self.api_keys.follow(engine);
+        if let Some(installation) = &self.installation {
+            installation.follow(engine);
+        }
         let opened = engine.opened_imports();
         if self.opened_imports.read().unwrap_or_else(PoisonError::into_inner).len() < opened.len() {
             let mut known = self.opened_imports.write().unwrap_or_else(PoisonError::into_inner);
@@ -111,7 +125,13 @@ impl Core {
         self.0.tenant
     }
 
-    /// The shard this process decides for.
+    /// When the engine must do something without being asked; `None` if never.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        let due_ns = self.0.next_due_ns.load(Ordering::Relaxed);
+        (due_ns != u64::MAX).then_some(Timestamp::from_ns(due_ns))
+    }
+
+    /// The shard of the journal.
     pub fn shard(&self) -> ShardId {
         self.0.shard
     }
@@ -316,7 +336,15 @@ impl Core {
 
     /// What finds out who sent a request.
     pub fn authenticator(&self) -> &impl Authenticator {
-        &self.0.api_keys
+        &*self.0.api_keys
+    }
+
+    /// The caller that an API key of this tenant identifies.
+    ///
+    /// # Errors
+    /// If the key is not known, or not valid any more.
+    pub(crate) fn identify(&self, key: &ApiKey, at: Timestamp) -> Result<Caller, AuthError> {
+        self.0.api_keys.identify(key, at)
     }
 
     /// Checks that a credential that was accepted before is still valid.

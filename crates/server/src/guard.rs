@@ -3,13 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use engine::WritesClosed;
 use journal::Fault;
-use pipeline::{ClockBounds, ClockGuard, DiskSpace, Gate};
+use pipeline::{ClockBounds, ClockGuard, DiskSpace, Doubt, Gate};
 use types::{ActorId, Timestamp};
 
+use crate::Core;
 use crate::clock::Clocks;
 use crate::metrics::Metrics;
 
@@ -17,6 +18,8 @@ pub(crate) struct Guard {
     clocks: Arc<dyn Clocks>,
     metrics: Arc<Metrics>,
     state: Mutex<State>,
+    /// The first tenant, if this is the guard of another shard.
+    clock_of: OnceLock<Core>,
 }
 
 struct State {
@@ -51,7 +54,7 @@ impl Guard {
     ) -> Self {
         let clock = ClockGuard::start(bounds, last, clocks.read());
         let state = State { clock, gate: Gate::default(), suspects: BTreeSet::new() };
-        let guard = Self { clocks, metrics, state: Mutex::new(state) };
+        let guard = Self { clocks, metrics, state: Mutex::new(state), clock_of: OnceLock::new() };
         guard.observe();
         guard
     }
@@ -64,9 +67,26 @@ impl Guard {
             let now = state.clock.observe(reading);
             #[expect(clippy::cast_precision_loss, reason = "a metric in seconds")]
             self.metrics.clock_behind.set(state.clock.behind(reading.wall).ns() as f64 / 1e9);
-            state.gate.note_clock(state.clock.doubt());
+            state.gate.note_clock(state.clock.doubt().or_else(|| self.doubt_of_the_first()));
             (now, state.gate.why())
         })
+    }
+
+    /// Follows what the first tenant knows about the clock, from now on. While its clock is doubted, this shard writes nothing
+    /// either. If it is believed now, this shard believes it too, however long ago its own last entry was. A shard whose
+    /// last entry is after the present time keeps its doubt.
+    pub(crate) fn follow_clock_of(&self, first: &Core) {
+        // It is set once, right after the shard was opened.
+        drop(self.clock_of.set(first.clone()));
+        self.observe();
+        let is_ahead = self.lock().clock.doubt().is_some_and(|doubt| doubt.wall > doubt.expected);
+        if is_ahead && first.shared().guard.is_clock_believed() {
+            self.confirm_clock(ActorId::SYSTEM);
+        }
+    }
+
+    fn doubt_of_the_first(&self) -> Option<Doubt> {
+        self.clock_of.get().and_then(|first| first.shared().guard.lock().clock.doubt())
     }
 
     /// Why writes are refused, if they are.
@@ -112,7 +132,7 @@ impl Guard {
                 tracing::warn!(actor = by.get(), wall, expected, "the clock was confirmed");
             }
             let now = state.clock.observe(reading);
-            state.gate.note_clock(state.clock.doubt());
+            state.gate.note_clock(state.clock.doubt().or_else(|| self.doubt_of_the_first()));
             Confirmed { now, was_doubted: doubt.is_some() }
         })
     }
@@ -150,7 +170,7 @@ mod tests {
     use types::{LedgerId, RequestId, Span};
 
     use super::*;
-    use crate::{Core, Opened, Options};
+    use crate::{Opened, Options};
 
     /// Clocks that a test sets, in seconds.
     #[derive(Debug)]

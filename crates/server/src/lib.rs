@@ -16,7 +16,9 @@ mod past;
 mod proofs;
 mod readers;
 mod scrub;
+mod shard;
 mod tail;
+mod tenants;
 mod threads;
 mod watch;
 

@@ -2,6 +2,7 @@
 //! decided before. When no request waits, the engine thread writes its batch itself, because waking another thread for a
 //! single request would only add latency.
 
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -232,7 +233,9 @@ fn run_engine(
             // Deadlines wait too while writes are refused.
             let again = closed.is_some().then(|| now.saturating_add(CLOSED_LOOK_AGAIN));
             decider.set_closed(closed);
-            (now, again.or_else(|| decider.next_due()))
+            let due = decider.next_due();
+            shared.next_due_ns.store(due.map_or(u64::MAX, Timestamp::ns), Ordering::Relaxed);
+            (now, again.or(due))
         };
         let Some(asks) = inbox.next(due) else { break };
         metrics.batch_requests.observe(f64::from(u32::try_from(asks.len()).unwrap_or(u32::MAX)));

@@ -27,7 +27,7 @@ mod vault;
 #[expect(clippy::integer_division, clippy::indexing_slicing, reason = "a test may panic")]
 mod tests;
 
-pub use api_key::{ApiKey, ApiKeyParseError};
+pub use api_key::{ApiKey, ApiKeyParseError, KeyTenant};
 pub use keys::Keys;
 pub use log::Error;
 pub use secret::RootKey;

@@ -28,6 +28,14 @@ impl<D: Disk> FileJournal<D> {
         segment::last_identity(disk, shard)
     }
 
+    /// The shard of the journal in a directory, read without opening it; `None` if no segment has an intact header.
+    ///
+    /// # Errors
+    /// When a segment cannot be read.
+    pub fn shard_before_opening(disk: &D) -> Result<Option<ShardId>, Fault> {
+        segment::first_shard(disk)
+    }
+
     /// The history and the durable position that the mark contains, read without opening the journal.
     ///
     /// # Errors
@@ -105,7 +113,11 @@ fn begin<D: Disk>(
     let Rest { segments, last, torn, stale, .. } = rest;
     let places = Arc::new(Places::new(disk.clone(), shard, segments, last));
     let mut writer = SegmentWriter::empty(places, mark);
-    writer.begin(identity, segment::prepare(&disk, writer.next_number(), layout.segment_bytes), None)?;
+    writer.begin(
+        identity,
+        segment::prepare(&disk, writer.next_number(), layout.bytes_of(writer.next_number())),
+        None,
+    )?;
     prepare_again(&disk, layout, &stale)?;
     let lineage = vec![Part { identity, first: Seq::new(1) }];
     Ok((FileJournal::new(layout, identity, lineage, writer), Recovered { last, torn }))
@@ -138,7 +150,7 @@ fn reopen<D: Disk>(
 fn prepare_again<D: Disk>(disk: &D, layout: Layout, stale: &[u64]) -> Result<(), Fault> {
     for &number in stale {
         let fault = |cause| Fault::Io { action: "prepare", file: segment::file_name(number), cause };
-        segment::prepare(disk, number, layout.segment_bytes).map_err(fault)?;
+        segment::prepare(disk, number, layout.bytes_of(number)).map_err(fault)?;
     }
     // A killed process may have created files without syncing the directory.
     let fault = |cause| Fault::Io { action: "sync", file: "the directory".to_owned(), cause };

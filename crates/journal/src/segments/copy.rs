@@ -92,15 +92,7 @@ impl<D: Disk> FileCopy<D> {
     /// # Errors
     /// When the first segment cannot be read.
     pub fn shard_before_opening(disk: &D) -> Result<Option<ShardId>, Fault> {
-        let name = segment::file_name(1);
-        let fault = |action| {
-            let file = name.clone();
-            move |cause| Fault::Io { action, file, cause }
-        };
-        let Some(file) = disk.open(&name).map_err(fault("open"))? else { return Ok(None) };
-        let mut header = [0; segment::HEADER_BYTES_USED];
-        let count = file.read_at(&mut header, 0).map_err(fault("read"))?;
-        Ok(header.get(..count).and_then(segment::shard_of))
+        segment::first_shard(disk)
     }
 
     /// Opens the copy in a directory, or starts one. Removes everything that its mark does not cover; it will be

@@ -133,6 +133,25 @@ pub(crate) fn last_identity<D: Disk>(disk: &D, shard: ShardId) -> Result<Option<
     Ok(None)
 }
 
+/// The shard in the header of the directory's first segment with an intact header.
+pub(crate) fn first_shard<D: Disk>(disk: &D) -> Result<Option<ShardId>, Fault> {
+    let listed = disk.list().map_err(|cause| Fault::Io { action: "list", file: "the directory".to_owned(), cause })?;
+    for number in numbers(&listed) {
+        let name = file_name(number);
+        let fault = |action| {
+            let file = name.clone();
+            move |cause| Fault::Io { action, file, cause }
+        };
+        let Some(file) = disk.open(&name).map_err(fault("open"))? else { continue };
+        let mut bytes = [0_u8; HEADER_BYTES_USED];
+        let count = file.read_at(&mut bytes, 0).map_err(fault("read"))?;
+        if let Some(shard) = bytes.get(..count).and_then(shard_of) {
+            return Ok(Some(shard));
+        }
+    }
+    Ok(None)
+}
+
 pub(crate) fn read_header(file: &impl DiskFile, name: &str, shard: ShardId) -> Result<HeaderFound, Fault> {
     let io_fault = |cause| Fault::Io { action: "read", file: name.to_owned(), cause };
     let mut bytes = [0_u8; HEADER_BYTES_USED];

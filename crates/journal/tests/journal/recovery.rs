@@ -146,7 +146,7 @@ fn a_journal_fills_many_segments() {
 #[test]
 fn a_journal_opens_with_any_layout() {
     let folder = Folder::with_marked(&[large_frame(1), large_frame(2)]);
-    let layout = Layout { segment_bytes: 2 * Layout::SEGMENT_BYTES_MIN, prepare: Prepare::Ahead };
+    let layout = Layout { segment_bytes: 2 * Layout::SEGMENT_BYTES_MIN, prepare: Prepare::Ahead, ..Layout::TINY };
     let mut seen = 0;
     let mut count = |_: &engine::Entry, _: Position, _: Option<journal::StartAt>| {
         seen += 1;

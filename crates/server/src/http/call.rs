@@ -9,13 +9,14 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
-use edge::auth::{Caller, Presented, authorise};
+use edge::auth::{Caller, permitted_on_route};
 use edge::{Head, Headers};
 use futures_util::StreamExt as _;
 use types::{ActorId, CredentialId};
 
 use crate::http::app::App;
 use crate::http::failure::Failure;
+use crate::http::host::Host;
 
 /// Most time in which a body must arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
@@ -26,6 +27,8 @@ const DRAINED_BYTES_MAX: usize = 1 << 20;
 /// An accepted request: its credential has the route's scope, its parameters are known and its body is within the limit.
 #[derive(Debug)]
 pub(crate) struct Call {
+    pub(crate) host: Arc<Host>,
+    /// The tenant of the caller; the first tenant on routes that need no credential.
     pub(crate) app: Arc<App>,
     pub(crate) head: Head,
     /// Who sent the request. On routes that need no credential: the system actor, without scopes.
@@ -35,16 +38,20 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) async fn receive(app: Arc<App>, route: &'static Route, request: Request) -> Result<Self, Failure> {
+    pub(crate) async fn receive(host: Arc<Host>, route: &'static Route, request: Request) -> Result<Self, Failure> {
         let (parts, body) = request.into_parts();
         let headers = parts.headers;
-        let caller = match route.scope {
+        let (app, caller) = match route.scope {
             Some(scope) => {
-                let authorization = only(&headers, "Authorization")?;
-                let presented = Presented { authorization, at: app.core.now() };
-                authorise(app.core.authenticator(), presented, scope).await?
+                let (app, caller) = host.find(&headers).await?;
+                permitted_on_route(&caller, scope)?;
+                host.permit_home(&app, scope)?;
+                (app, caller)
             }
-            None => Caller { actor: ActorId::SYSTEM, credential: CredentialId::new(0), scopes: 0 },
+            None => {
+                let nobody = Caller { actor: ActorId::SYSTEM, credential: CredentialId::new(0), scopes: 0 };
+                (Arc::clone(host.home()), nobody)
+            }
         };
         let given = Headers { key: only(&headers, IDEMPOTENCY_KEY)?, if_match: only(&headers, IF_MATCH)? };
         let head = Head::read(route, parts.uri.path(), parts.uri.query().unwrap_or_default(), given)?;
@@ -63,13 +70,13 @@ impl Call {
                 let body = tokio::time::timeout(BODY_WITHIN, reading).await.map_err(late)??;
                 if route.scope.is_some() {
                     // The body may have taken a while.
-                    app.core.check_credential(caller.credential).map_err(Problem::from)?;
+                    app.check(caller.credential)?;
                 }
                 body
             }
         };
         check_media_type(route.body, &headers, &body)?;
-        Ok(Self { app, head, caller, headers, body })
+        Ok(Self { host, app, head, caller, headers, body })
     }
 
     /// The request, as the edge takes it.
@@ -85,7 +92,7 @@ impl Call {
 }
 
 /// The value of a header that must not occur more than once.
-fn only<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h [u8]>, Problem> {
+pub(crate) fn only<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h [u8]>, Problem> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (value, None) => Ok(value.map(|value| value.as_bytes())),

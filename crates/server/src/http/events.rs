@@ -13,7 +13,6 @@ use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 use types::{CredentialId, Seq};
 
-use crate::Core;
 use crate::http::app::App;
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled, found};
@@ -99,7 +98,7 @@ async fn next_sent(mut streaming: Streaming) -> Option<(Result<sse::Event, Infal
     let Streaming { follower, app, credential, .. } = &mut streaming;
     let entry = tokio::select! {
         biased;
-        () = ended(&app.core, *credential) => return None,
+        () = ended(app, *credential) => return None,
         entry = follower.next() => entry.map_err(|fault| Failure::from(fault.as_ref())).ok()??,
         () = app.core.stopped() => return None,
     };
@@ -109,9 +108,9 @@ async fn next_sent(mut streaming: Streaming) -> Option<(Result<sse::Event, Infal
     Some((Ok(sent), streaming))
 }
 
-/// Waits until a credential is not valid any more.
-async fn ended(core: &Core, credential: CredentialId) {
-    while core.check_credential(credential).is_ok() {
+/// Waits until a credential is not valid any more, or its tenant is suspended.
+async fn ended(app: &App, credential: CredentialId) {
+    while app.check(credential).is_ok() {
         tokio::time::sleep(CHECK_CREDENTIAL_EVERY).await;
     }
 }

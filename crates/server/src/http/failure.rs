@@ -10,7 +10,9 @@ use serde::Serialize;
 
 use crate::Unavailable;
 use crate::http::connections::READ_BYTES_MAX;
+use crate::http::host::suspended;
 use crate::past::PastError;
+use crate::tenants::{Refused, Unopened};
 
 /// The result of a handler.
 pub(crate) type Handled = Result<Response, Failure>;
@@ -53,6 +55,27 @@ impl From<Unavailable> for Failure {
             Unavailable::Failed => ErrorCode::JournalFailed,
         };
         Problem::new(code, unavailable.to_string()).into()
+    }
+}
+
+impl From<Unopened> for Failure {
+    fn from(unopened: Unopened) -> Self {
+        let code = match unopened {
+            Unopened::Suspended(tenant) => return suspended(tenant).into(),
+            Unopened::Failed(..) => ErrorCode::TenantUnavailable,
+            Unopened::Opening(_) => ErrorCode::TenantOpening,
+            Unopened::Stopping => ErrorCode::Stopping,
+        };
+        Problem::new(code, unopened.to_string()).into()
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Suspended(tenant) => suspended(tenant).into(),
+            Refused::Credential(error) => Problem::from(error).into(),
+        }
     }
 }
 

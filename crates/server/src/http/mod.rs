@@ -7,6 +7,7 @@ mod connections;
 mod events;
 mod failure;
 mod framing;
+mod host;
 mod observe;
 mod operations;
 mod proofs;
@@ -27,47 +28,48 @@ use axum::routing::{MethodFilter, on};
 use tokio::net::TcpListener;
 use types::shorten;
 
-use crate::http::app::App;
+use crate::descriptors;
+pub(crate) use crate::http::app::App;
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled};
-use crate::{Core, descriptors};
+pub(crate) use crate::http::host::Host;
 
 /// Answers requests until `until` resolves. Then it finishes open requests; see [`connections::serve`].
-pub(crate) async fn serve(core: Core, listener: TcpListener, until: impl Future<Output = ()> + Send + 'static) {
-    let app = App::new(core.clone());
-    let active = Arc::clone(&app);
+pub(crate) async fn serve(host: Arc<Host>, listener: TcpListener, until: impl Future<Output = ()> + Send + 'static) {
+    let core = host.home().core.clone();
+    let active = Arc::clone(&host);
     let awake = tokio::spawn(async move { active.activity.stay_awake().await });
     let connections_max = descriptors::connections_max(descriptors::limit());
     let bounds = connections::Bounds { connections_max, patience: connections::Patience::STANDARD };
-    connections::serve(&core, listener, router(app), bounds, until).await;
+    connections::serve(&core, listener, router(host), bounds, until).await;
     awake.abort();
 }
 
 /// The router: every route of the table, behind the layers that all requests pass.
-pub(crate) fn router(app: Arc<App>) -> Router {
+pub(crate) fn router(host: Arc<Host>) -> Router {
     let mut router = Router::new();
     for route in ROUTES {
         let filter = match route.method {
             Method::Get => MethodFilter::GET,
             Method::Post => MethodFilter::POST,
         };
-        let app = Arc::clone(&app);
-        let handler = move |request: Request| answer(Arc::clone(&app), route, request);
+        let host = Arc::clone(&host);
+        let handler = move |request: Request| answer(Arc::clone(&host), route, request);
         // A tile's path contains slashes.
         router = router.route(&route.path.replace("{tile}", "{*tile}"), on(filter, handler));
     }
     router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(axum::middleware::from_fn_with_state(app, observe::observe))
+        .layer(axum::middleware::from_fn_with_state(host, observe::observe))
 }
 
-async fn answer(app: Arc<App>, route: &'static Route, request: Request) -> Response {
-    match Call::receive(app, route, request).await {
+async fn answer(host: Arc<Host>, route: &'static Route, request: Request) -> Response {
+    match Call::receive(host, route, request).await {
         Ok(call) => {
-            let actor = call.caller.actor;
+            let by = (call.app.core.tenant(), call.caller.actor);
             let response = Box::pin(handle(call)).await.unwrap_or_else(Failure::into_response);
-            observe::by(actor, response)
+            observe::by(by, response)
         }
         Err(failure) => failure.into_response(),
     }

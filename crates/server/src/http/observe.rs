@@ -7,20 +7,20 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use types::ActorId;
+use types::{ActorId, TenantId};
 
 use crate::Stopwatch;
-use crate::http::app::App;
 use crate::http::failure::LoggedCode;
 use crate::http::framing;
+use crate::http::host::Host;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Most characters of a request id that a client sends.
 const REQUEST_ID_CHARS_MAX: usize = 128;
 
-/// The actor of a request, attached to the response so that the log can show it.
+/// The tenant and the actor of a request, attached to the response so that the log can show them.
 #[derive(Debug, Clone, Copy)]
-struct LoggedActor(ActorId);
+struct LoggedActor((TenantId, ActorId));
 
 /// How long a long poll waited, attached to the response so that the measured time can exclude it.
 #[derive(Debug, Clone, Copy)]
@@ -33,41 +33,42 @@ pub(crate) fn waited(wait: Duration, mut response: Response) -> Response {
 
 /// Whether a valid credential came with the request of this response.
 pub(crate) fn is_authenticated(response: &Response) -> bool {
-    response.extensions().get::<LoggedActor>().is_some_and(|LoggedActor(actor)| *actor != ActorId::SYSTEM)
+    response.extensions().get::<LoggedActor>().is_some_and(|LoggedActor((_, actor))| *actor != ActorId::SYSTEM)
 }
 
-pub(crate) fn by(actor: ActorId, mut response: Response) -> Response {
-    response.extensions_mut().insert(LoggedActor(actor));
+pub(crate) fn by(by: (TenantId, ActorId), mut response: Response) -> Response {
+    response.extensions_mut().insert(LoggedActor(by));
     response
 }
 
 /// Assigns an id to a request, measures it and logs one line. Bodies, addresses and parameters can be personal, so the log
 /// only has the route's template.
-pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(crate) async fn observe(State(host): State<Arc<Host>>, request: Request, next: Next) -> Response {
     let stopwatch = Stopwatch::start();
-    app.activity.touch();
+    host.activity.touch();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
-    let id = request_id(request.headers()).unwrap_or_else(|| app.next_request_id());
+    let id = request_id(request.headers()).unwrap_or_else(|| host.next_request_id());
     let mut response = match framing::refusal(&request) {
         Some(refusal) => refusal,
         None => next.run(request).await,
     };
-    app.activity.touch();
+    host.activity.touch();
     let wait = response.extensions().get::<Waited>().map_or(Duration::ZERO, |Waited(wait)| *wait);
     let elapsed = stopwatch.elapsed().saturating_sub(wait);
     let status = response.status().as_u16();
     // Unknown methods share one label; otherwise clients could create any number of labels.
     let label = if ["GET", "POST", "HEAD"].contains(&method.as_str()) { method.as_str() } else { "OTHER" };
-    app.core.count_request(label, &route, status, elapsed.as_secs_f64());
-    let actor = response.extensions().get::<LoggedActor>().map_or(0, |LoggedActor(actor)| actor.get());
+    host.home().core.count_request(label, &route, status, elapsed.as_secs_f64());
+    let by = response.extensions().get::<LoggedActor>().map(|LoggedActor(by)| *by);
+    let (tenant, actor) = by.map_or((0, 0), |(tenant, actor)| (tenant.get(), actor.get()));
     let code = response.extensions().get::<LoggedCode>().map_or("", |LoggedCode(code)| *code);
     let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
     // Successful requests are logged at debug level, because there can be tens of thousands a second.
     if response.status().is_success() {
-        tracing::debug!(request_id = id, method = label, route, status, actor, elapsed_us, "answered");
+        tracing::debug!(request_id = id, method = label, route, status, tenant, actor, elapsed_us, "answered");
     } else {
-        tracing::info!(request_id = id, method = label, route, status, code, actor, elapsed_us, "answered");
+        tracing::info!(request_id = id, method = label, route, status, code, tenant, actor, elapsed_us, "answered");
     }
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -21,7 +21,7 @@ pub(crate) async fn list(call: Call) -> Handled {
             () = core.stopped() => {}
             () = tokio::time::sleep(wait) => {}
         }
-        core.check_credential(call.caller.credential).map_err(Problem::from)?;
+        call.app.check(call.caller.credential)?;
     }
     let asleep = stopwatch.elapsed();
     let (end, files) = core

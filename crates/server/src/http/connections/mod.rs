@@ -343,7 +343,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let bounds = Bounds { connections_max: 100, patience: HASTE };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let router = crate::http::router(App::new(core.clone()));
+        let router = crate::http::router(opened.host());
         let serving = core.clone();
         let server = tokio::spawn(async move {
             serve(&serving, listener, router, bounds, async { drop(stopped.await) }).await;

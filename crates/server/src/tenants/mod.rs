@@ -1,0 +1,235 @@
+//! The tenants of an installation. The first tenant and the system journal are open while the server runs. Every other
+//! tenant is opened when a request needs it or when something is due there, and closed after a while without requests.
+//!
+//! A tenant that fails, for example because its journal is damaged, stops alone: its requests get status 503 with the
+//! reason, and the next request after a pause opens it again.
+
+mod installation;
+mod keeping;
+mod slots;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use api::installation::{Tenant, TenantState};
+use edge::auth::{ApiKeys, AuthError};
+use tokio::sync::{Semaphore, watch};
+use types::TenantId;
+
+use crate::clock::Clocks;
+use crate::core::Core;
+use crate::http::App;
+use crate::open::Options;
+pub(crate) use crate::tenants::installation::Installation;
+use crate::tenants::slots::{Slot, Slots, State};
+
+/// How long a tenant stays open without a request.
+pub(crate) const IDLE_MAX: Duration = Duration::from_secs(10 * 60);
+/// Most tenants that are opened at the same time.
+const OPENINGS_MAX: usize = 2;
+/// Most requests that wait for tenants to open.
+const WAITING_MAX: usize = 4_096;
+/// How long a request waits for its tenant to open.
+const OPEN_WITHIN: Duration = Duration::from_secs(20);
+/// How soon a tenant that failed may be opened again.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// Why a request does not get its tenant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unopened {
+    /// The tenant is suspended.
+    #[error("tenant {0} is suspended")]
+    Suspended(TenantId),
+    /// The tenant failed, or cannot be opened.
+    #[error("tenant {0} is not available: {1}")]
+    Failed(TenantId, Arc<str>),
+    /// It takes too long, or too many requests wait.
+    #[error("tenant {0} is being opened; try again in a second")]
+    Opening(TenantId),
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+/// All tenants.
+#[derive(Debug)]
+pub(crate) struct Tenants {
+    /// For opening tenants.
+    options: Options,
+    clocks: Arc<dyn Clocks>,
+    /// The first tenant.
+    home: Arc<App>,
+    /// The system journal.
+    system: Core,
+    installation: Arc<Installation>,
+    slots: Mutex<Slots>,
+    opening: Semaphore,
+    waiting: Semaphore,
+}
+
+/// Why a tenant is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum For {
+    Request,
+    /// To learn what is due, or to do it.
+    Due,
+}
+
+impl Tenants {
+    pub(crate) fn new(
+        options: Options,
+        clocks: Arc<dyn Clocks>,
+        (home, system): (Core, Core),
+        installation: Arc<Installation>,
+    ) -> Arc<Self> {
+        let home = App::new(home, Arc::clone(&installation));
+        Arc::new(Self {
+            options,
+            clocks,
+            home,
+            system,
+            installation,
+            slots: Mutex::default(),
+            opening: Semaphore::new(OPENINGS_MAX),
+            waiting: Semaphore::new(WAITING_MAX),
+        })
+    }
+
+    /// The first tenant.
+    pub(crate) fn home(&self) -> &Arc<App> {
+        &self.home
+    }
+
+    /// The system journal.
+    pub(crate) fn system(&self) -> &Core {
+        &self.system
+    }
+
+    /// The settings of the installation.
+    pub(crate) fn installation(&self) -> &Arc<Installation> {
+        &self.installation
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tenant with this number, unless there is none that can have credentials: it is unknown, not ready yet, or
+    /// removed.
+    pub(crate) fn known(&self, tenant: TenantId) -> Option<Arc<Tenant>> {
+        self.installation.tenant(tenant).filter(|known| match known.state {
+            TenantState::Active | TenantState::Suspended => true,
+            TenantState::Creating | TenantState::Removing | TenantState::Removed => false,
+        })
+    }
+
+    /// A tenant if it is open, and the API keys of a tenant that was open before.
+    pub(crate) fn at_hand(&self, tenant: TenantId) -> (Option<Arc<App>>, Option<Arc<ApiKeys>>) {
+        if tenant == self.home.core.tenant() {
+            return (Some(Arc::clone(&self.home)), None);
+        }
+        let mut slots = self.lock();
+        let Some(slot) = slots.known.get_mut(&tenant) else { return (None, None) };
+        (slot.take_open(For::Request), slot.keys.clone())
+    }
+
+    /// A tenant, which is opened if necessary.
+    pub(crate) async fn app(self: &Arc<Self>, tenant: TenantId, why: For) -> Result<Arc<App>, Unopened> {
+        if tenant == self.home.core.tenant() {
+            return Ok(Arc::clone(&self.home));
+        }
+        if self.installation.is_suspended(tenant) {
+            return Err(Unopened::Suspended(tenant));
+        }
+        if let Some(opened) = self.try_app(tenant, why)? {
+            return Ok(opened);
+        }
+        let Ok(_waits) = self.waiting.try_acquire() else { return Err(Unopened::Opening(tenant)) };
+        let opened = async {
+            loop {
+                match self.try_app(tenant, why)? {
+                    Some(opened) => return Ok(opened),
+                    None => self.moved(tenant).await,
+                }
+            }
+        };
+        tokio::time::timeout(OPEN_WITHIN, opened).await.unwrap_or(Err(Unopened::Opening(tenant)))
+    }
+
+    /// A tenant if it is open. If it is closed, this begins to open it.
+    fn try_app(self: &Arc<Self>, tenant: TenantId, why: For) -> Result<Option<Arc<App>>, Unopened> {
+        let mut slots = self.lock();
+        if slots.is_stopping {
+            return Err(Unopened::Stopping);
+        }
+        let slot = slots.known.entry(tenant).or_default();
+        if let Some(open) = slot.take_open(why) {
+            return Ok(Some(open));
+        }
+        match &slot.state {
+            State::Failed { why, since } if since.elapsed() < RETRY_AFTER => {
+                return Err(Unopened::Failed(tenant, Arc::clone(why)));
+            }
+            State::Closed | State::Failed { .. } => self.begin_opening(tenant, slot),
+            State::Moving(_) | State::Open(_) => {}
+        }
+        Ok(None)
+    }
+
+    /// Waits until a tenant is not being opened or closed any more.
+    async fn moved(&self, tenant: TenantId) {
+        let moving = match self.lock().known.get(&tenant).map(|slot| &slot.state) {
+            Some(State::Moving(moving)) => Some(moving.clone()),
+            Some(State::Closed | State::Open(_) | State::Failed { .. }) | None => None,
+        };
+        if let Some(mut moving) = moving {
+            while moving.changed().await.is_ok() {}
+        }
+    }
+
+    /// Calls `each` with every open tenant but the first.
+    fn each_open(&self, mut each: impl FnMut(&Core)) {
+        for slot in self.lock().known.values() {
+            if let State::Open(open) = &slot.state {
+                each(&open.app.core);
+            }
+        }
+    }
+
+    /// Ends streams, because the server is about to stop.
+    pub(crate) fn drain(&self) {
+        self.system.drain();
+        self.each_open(Core::drain);
+    }
+
+    /// How many tenants are open, the first included.
+    pub(crate) fn open_count(&self) -> usize {
+        let mut count = 1;
+        self.each_open(|_| count += 1);
+        count
+    }
+
+    /// Confirms the clock for all shards.
+    pub(crate) fn confirm_clock(&self, by: types::ActorId) -> crate::guard::Confirmed {
+        let confirmed = self.home.core.confirm_clock(by);
+        self.system.confirm_clock(by);
+        self.each_open(|core| {
+            core.confirm_clock(by);
+        });
+        confirmed
+    }
+
+    fn begin_opening(self: &Arc<Self>, tenant: TenantId, slot: &mut Slot) {
+        let (moved, moving) = watch::channel(());
+        slot.state = State::Moving(moving);
+        tokio::spawn(Arc::clone(self).open(tenant, moved));
+    }
+}
+
+/// Why a caller that was accepted before is not any more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("tenant {0} is suspended")]
+    Suspended(TenantId),
+    #[error(transparent)]
+    Credential(#[from] AuthError),
+}
