@@ -162,6 +162,7 @@ errors! {
     ProofsFailed = 503 "proofs_failed" "the proofs cannot be read",
     PolicyChanged = 503 "policy_changed" "the active policy changed while the payment was being processed",
     ArtifactIncomplete = 503 "artifact_incomplete" "the stored policy is incomplete",
+    DiskQuotaReached = 507 "disk_quota_reached" "the files of the tenant take more disk than its quota",
 }
 
 /// The stable code of an answer: an error of this crate, or a status of the ledger.
@@ -319,6 +320,7 @@ impl From<&Refusal> for Problem {
             Refusal::WritesClosed(closed) => match closed {
                 WritesClosed::JournalDamaged(_) => ErrorCode::JournalDamaged.into(),
                 WritesClosed::DiskReserveReached { .. } => ErrorCode::DiskReserveReached.into(),
+                WritesClosed::DiskQuotaReached { .. } => ErrorCode::DiskQuotaReached.into(),
                 WritesClosed::ClockNotBelieved { .. } => ErrorCode::ClockNotBelieved.into(),
             },
         };

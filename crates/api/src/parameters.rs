@@ -200,6 +200,8 @@ pub enum List {
     Payments,
     /// API keys; the position is the number of a key.
     ApiKeys,
+    /// Tenants; the position is the number of a tenant.
+    Tenants,
 }
 
 impl List {
@@ -216,6 +218,7 @@ impl List {
             Self::Statement => "l",
             Self::Payments => "p",
             Self::ApiKeys => "k",
+            Self::Tenants => "n",
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod build;
 mod of_proofs;
+mod of_tenants;
 mod parameters;
 mod table;
 
@@ -131,6 +132,13 @@ pub enum Operation {
     ListApiKeys,
     GetApiKey,
     RevokeApiKey,
+    CreateTenant,
+    ListTenants,
+    GetTenant,
+    SuspendTenant,
+    ResumeTenant,
+    SetTenantQuotas,
+    RemoveTenant,
     /// Entries of the journal, as a page or as a stream.
     ListEvents,
     /// Confirms that the machine's clock is right.
@@ -378,6 +386,13 @@ impl Operation {
             Self::ListApiKeys => "listApiKeys",
             Self::GetApiKey => "getApiKey",
             Self::RevokeApiKey => "revokeApiKey",
+            Self::CreateTenant => "createTenant",
+            Self::ListTenants => "listTenants",
+            Self::GetTenant => "getTenant",
+            Self::SuspendTenant => "suspendTenant",
+            Self::ResumeTenant => "resumeTenant",
+            Self::SetTenantQuotas => "setTenantQuotas",
+            Self::RemoveTenant => "removeTenant",
             Self::ListEvents => "listEvents",
             Self::ConfirmClock => "confirmClock",
             Self::ProveTransfer => "proveTransfer",

@@ -5,6 +5,7 @@ use api::responses::Unknown;
 use api::{ErrorCode, IdSource, Operation, Problem};
 use engine::{Answered, Dry, DryRun, Guard, Guardable, Guarded, Refusal, Verb};
 use ledger::Assets;
+use types::RequestId;
 
 use crate::call::{Call, Trial, unnamed};
 use crate::response::Response;
@@ -90,6 +91,13 @@ impl<S: Sources + Sync> Edge<S> {
             | Operation::AccountTransfers
             | Operation::AccountBalances
             | Operation::QueryTransfers
+            | Operation::CreateTenant
+            | Operation::ListTenants
+            | Operation::GetTenant
+            | Operation::SuspendTenant
+            | Operation::ResumeTenant
+            | Operation::SetTenantQuotas
+            | Operation::RemoveTenant
             | Operation::GetIndex
             | Operation::ListEvents
             | Operation::ConfirmClock
@@ -162,6 +170,13 @@ impl<S: Sources + Sync> Edge<S> {
             | Operation::OpenImport
             | Operation::DiscardImport
             | Operation::QueryAccounts
+            | Operation::CreateTenant
+            | Operation::ListTenants
+            | Operation::GetTenant
+            | Operation::SuspendTenant
+            | Operation::ResumeTenant
+            | Operation::SetTenantQuotas
+            | Operation::RemoveTenant
             | Operation::GetIndex
             | Operation::CreatePayment
             | Operation::CreatePaymentBatch
@@ -194,6 +209,12 @@ impl<S: Sources + Sync> Edge<S> {
             | Operation::OpenApi => return Ok(None),
         };
         response.map(Some)
+    }
+
+    /// The id of a request to create something: derived from its `Idempotency-Key`. Without one, it is 0, and no retry is
+    /// recognised.
+    pub fn request_of(&self, call: &Call<'_>) -> RequestId {
+        self.ids(call).request(call.head.route.path)
     }
 
     /// Derives the ids that the body leaves out.

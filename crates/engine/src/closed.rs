@@ -21,6 +21,11 @@ pub enum WritesClosed {
         free_bytes: u64,
         reserve_bytes: u64,
     },
+    /// The files of the tenant take more disk than its quota.
+    #[error(
+        "the files of this tenant take {used_bytes} bytes, and its quota is {quota_bytes}; its writes are refused until the quota is raised"
+    )]
+    DiskQuotaReached { used_bytes: u64, quota_bytes: u64 },
     /// The wall clock is further ahead or behind than the server believes.
     #[error(
         "the clock shows {wall}, but {expected} is expected, counted from {since}; the server refuses writes until the clock is right, or until an operator confirms it with POST /v1/clock/confirm or `finaira serve --confirm-clock`"

@@ -2,7 +2,7 @@
 
 use api::routes::{Body, Key, Method};
 use api::segments::{BytesWanted, SegmentsWanted};
-use api::{ErrorCode, List, Operation, Problem, ROUTES, Route, packed, requests};
+use api::{ErrorCode, List, Operation, Problem, ROUTES, Route, installation, packed, requests};
 use edge::{Head, Headers};
 
 use crate::Verdict;
@@ -79,6 +79,8 @@ impl<'a> Call<'a> {
         let parameters = &self.head.parameters;
         match self.head.route.operation {
             Operation::ConfirmClock => requests::verb(self.body),
+            Operation::CreateTenant => installation::new_tenant(self.body).map(drop),
+            Operation::SetTenantQuotas => installation::quotas(self.body).map(drop),
             Operation::ProveConsistency => {
                 parameters.parsed::<u64>("from")?;
                 parameters.parsed::<u64>("to").map(drop)
@@ -148,6 +150,11 @@ impl<'a> Call<'a> {
             | Operation::ListApiKeys
             | Operation::GetApiKey
             | Operation::RevokeApiKey
+            | Operation::ListTenants
+            | Operation::GetTenant
+            | Operation::SuspendTenant
+            | Operation::ResumeTenant
+            | Operation::RemoveTenant
             | Operation::ProveTransfer
             | Operation::ProvePayment
             | Operation::ProveEntry
@@ -164,7 +171,7 @@ impl<'a> Call<'a> {
     /// Checks that a cursor equals the one that its list gives for the position, and that a packed filter encodes as it
     /// was decoded.
     fn check_what_is_written_back(&self) {
-        const LISTS: [List; 9] = [
+        const LISTS: [List; 11] = [
             List::Events,
             List::Accounts,
             List::Scheduled,
@@ -174,6 +181,8 @@ impl<'a> Call<'a> {
             List::Pending,
             List::Statement,
             List::Payments,
+            List::ApiKeys,
+            List::Tenants,
         ];
         for list in LISTS {
             let read = |text: &str| HISTORY.position::<u128>(text, list);

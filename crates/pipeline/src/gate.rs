@@ -14,6 +14,14 @@ pub struct Gate {
     damage: Option<Arc<str>>,
     disk: Option<DiskSpace>,
     clock: Option<Doubt>,
+    quota: Option<DiskQuota>,
+}
+
+/// How much disk the files of a tenant take, and how much they may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskQuota {
+    pub used_bytes: u64,
+    pub quota_bytes: u64,
 }
 
 /// Free space on the disk of a directory.
@@ -42,6 +50,11 @@ impl Gate {
         self.clock = doubt;
     }
 
+    /// Records how much disk a tenant with a quota uses; `None` if it has no quota.
+    pub fn note_quota(&mut self, quota: Option<DiskQuota>) {
+        self.quota = quota.filter(|quota| quota.used_bytes > quota.quota_bytes);
+    }
+
     /// Why nothing may be written; `None` if writing is allowed.
     pub fn why(&self) -> Option<WritesClosed> {
         let damage = self.damage.clone().map(WritesClosed::JournalDamaged);
@@ -54,11 +67,15 @@ impl Gate {
                 let Doubt { wall, expected, since } = self.clock?;
                 Some(WritesClosed::ClockNotBelieved { wall, expected, since })
             })
+            .or_else(|| {
+                let DiskQuota { used_bytes, quota_bytes } = self.quota?;
+                Some(WritesClosed::DiskQuotaReached { used_bytes, quota_bytes })
+            })
     }
 
-    /// Whether damage, a full disk and a doubted clock are reasons against writing, in this order.
-    pub const fn reasons(&self) -> [bool; 3] {
-        [self.damage.is_some(), self.disk.is_some(), self.clock.is_some()]
+    /// Whether damage, a full disk, a doubted clock and a used up quota are reasons against writing, in this order.
+    pub const fn reasons(&self) -> [bool; 4] {
+        [self.damage.is_some(), self.disk.is_some(), self.clock.is_some(), self.quota.is_some()]
     }
 }
 
@@ -74,6 +91,8 @@ mod tests {
     fn the_gravest_reason_is_named_and_each_passes_by_itself_but_damage() {
         let mut gate = Gate::default();
         assert_eq!(gate.why(), None);
+        gate.note_quota(Some(DiskQuota { used_bytes: 11, quota_bytes: 10 }));
+        assert_eq!(gate.why(), Some(WritesClosed::DiskQuotaReached { used_bytes: 11, quota_bytes: 10 }));
         let at = types::Timestamp::from_ns;
         gate.note_clock(Some(Doubt { wall: at(5), expected: at(3), since: "the last entry" }));
         assert!(matches!(gate.why(), Some(WritesClosed::ClockNotBelieved { .. })));
@@ -82,10 +101,12 @@ mod tests {
         gate.note_damage("first");
         gate.note_damage("second");
         assert_eq!(gate.why(), Some(WritesClosed::JournalDamaged("first".into())));
-        assert_eq!(gate.reasons(), [true, true, true]);
+        gate.note_quota(Some(DiskQuota { used_bytes: 11, quota_bytes: 10 }));
+        assert_eq!(gate.reasons(), [true, true, true, true]);
         gate.note_disk(space(10));
         gate.note_clock(None);
-        assert_eq!(gate.reasons(), [true, false, false]);
+        gate.note_quota(Some(DiskQuota { used_bytes: 10, quota_bytes: 10 }));
+        assert_eq!(gate.reasons(), [true, false, false, false]);
         assert_eq!(gate.why(), Some(WritesClosed::JournalDamaged("first".into())));
     }
 }

@@ -26,6 +26,6 @@ mod writer;
 pub use clock_guard::{ClockBounds, ClockGuard, Doubt, Reading};
 pub use decider::{Batch, Decider, EXPIRIES_PER_BATCH_MAX};
 pub use frame_notes::{FrameNotes, Notes};
-pub use gate::{DiskSpace, Gate};
+pub use gate::{DiskQuota, DiskSpace, Gate};
 pub use queue::{Ask, Full, Queue};
 pub use writer::{Indexer, KeySaver, MARK_WITHIN, Step, WriteError, Writer};

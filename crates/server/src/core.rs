@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use datadir::KeyStore;
+use datadir::{KeyStore, ShardPlace};
 use disk::Directory;
 use edge::auth::{ApiKeys, AuthError, Authenticator, Caller};
 use engine::{Answered, Engine, Operation, Request, WritesClosed};
@@ -63,8 +63,8 @@ pub(crate) struct Shared {
     pub(crate) opened_imports: RwLock<Vec<(ledger::ImportNumber, Seq)>>,
     /// `None` if the server runs without proofs.
     pub(crate) proofs: Option<Proofs>,
-    /// What follows the settings in this journal; `None` if this is not the system journal.
-    pub(crate) installation: Option<Arc<Installation>>,
+    /// The settings of the installation, which follow the system journal.
+    pub(crate) installation: Arc<Installation>,
     /// When the engine must do something without being asked, in nanoseconds; the maximum if never. As of the last time
     /// that its thread looked.
     pub(crate) next_due_ns: AtomicU64,
@@ -75,8 +75,8 @@ impl Shared {
     /// that were opened. It runs before the answers are sent.
     pub(crate) fn note_decided(&self, engine: &Engine) {
         self.api_keys.follow(engine);
-        if let Some(installation) = &self.installation {
-            installation.follow(engine);
+        if self.shard == ShardPlace::SYSTEM_SHARD {
+            self.installation.follow(engine);
         }
         let opened = engine.opened_imports();
         if self.opened_imports.read().unwrap_or_else(PoisonError::into_inner).len() < opened.len() {
@@ -152,7 +152,20 @@ impl Core {
         id: RequestId,
         operation: O,
     ) -> Result<Answered<O>, Unavailable> {
-        let request = Request { tenant: self.0.tenant, actor, id, command: operation.into() };
+        self.ask_as((self.0.tenant, actor), id, operation).await
+    }
+
+    /// As [`Core::ask`], for a principal of another tenant. Only the system journal takes such requests.
+    ///
+    /// # Errors
+    /// As [`Core::ask`].
+    pub(crate) async fn ask_as<O: Operation>(
+        &self,
+        (tenant, actor): (TenantId, ActorId),
+        id: RequestId,
+        operation: O,
+    ) -> Result<Answered<O>, Unavailable> {
+        let request = Request { tenant, actor, id, command: operation.into() };
         let (reply_to, answer) = oneshot::channel();
         self.0.inbox.offer(Ask { request, reply_to }).inspect_err(|unavailable| {
             if *unavailable == Unavailable::QueueFull {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use engine::WritesClosed;
 use journal::Fault;
-use pipeline::{ClockBounds, ClockGuard, DiskSpace, Doubt, Gate};
+use pipeline::{ClockBounds, ClockGuard, DiskQuota, DiskSpace, Doubt, Gate};
 use types::{ActorId, Timestamp};
 
 use crate::Core;
@@ -103,6 +103,11 @@ impl Guard {
     pub(crate) fn note_disk(&self, space: DiskSpace) {
         self.metrics.disk_free.set(i64::try_from(space.free_bytes).unwrap_or(i64::MAX));
         self.change(|state| state.gate.note_disk(space));
+    }
+
+    /// Records how much disk a tenant with a quota uses; `None` if it has no quota.
+    pub(crate) fn note_quota(&self, quota: Option<DiskQuota>) {
+        self.change(|state| state.gate.note_quota(quota));
     }
 
     /// Records that reading the journal failed. Damage stops the writes.

@@ -182,7 +182,7 @@ impl Opened {
         let system = open_system(&options.of_another_shard(), &installation, Arc::clone(&clocks))?;
         let key_tenant = KeyTenant::of(place.tenant, false);
         let first_key = options.new_api_key.map_or(FirstKey::IfNone, FirstKey::For);
-        let setup = Setup { place, journal, key_tenant, first_key, installation: None };
+        let setup = Setup { place, journal, key_tenant, first_key, installation: Arc::clone(&installation) };
         let mut first = match Shard::open(options, setup, Arc::clone(&clocks)) {
             Ok(first) => first,
             Err(error) => {
@@ -262,7 +262,7 @@ fn open_system(
         journal,
         key_tenant: KeyTenant::First,
         first_key: FirstKey::Never,
-        installation: Some(Arc::clone(installation)),
+        installation: Arc::clone(installation),
     };
     Shard::open(options, setup, clocks)
 }

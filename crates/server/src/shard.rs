@@ -43,8 +43,8 @@ pub(crate) struct Setup {
     pub(crate) journal: Directory,
     pub(crate) key_tenant: KeyTenant,
     pub(crate) first_key: FirstKey,
-    /// Follows the settings in this journal, if it is the system journal.
-    pub(crate) installation: Option<Arc<Installation>>,
+    /// The settings of the installation. If this is the system journal, they follow it.
+    pub(crate) installation: Arc<Installation>,
 }
 
 /// Whether opening a shard may make an API key.
@@ -269,7 +269,9 @@ fn prepare(
         let owner = owner(decider.engine(), wanted)?;
         let (principal, name) = owner.unwrap_or_else(|| {
             let (actor, name) = (ActorId::new(1), Box::from("made at start"));
-            commands.push(PrincipalAdded { actor, kind: PrincipalKind::Service, name: Box::clone(&name), subject: None }.into());
+            commands.push(
+                PrincipalAdded { actor, kind: PrincipalKind::Service, name: Box::clone(&name), subject: None }.into(),
+            );
             (actor, name)
         });
         let key = ApiKey::generate(CredentialId::new(newest.unwrap_or(0) + 1), &mut random).of(key_tenant);

@@ -5,14 +5,17 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use disk::{Directory, Disk};
-use pipeline::DiskSpace;
+use pipeline::{DiskQuota, DiskSpace};
 
 use crate::clock::Stopwatch;
 use crate::core::Core;
+use crate::tenants::size;
 use crate::threads::CommitError;
 
 /// Interval between two checks.
 const EVERY: Duration = Duration::from_millis(500);
+/// Every how many checks the files of a tenant with a quota are measured.
+const MEASURE_EVERY_LOOKS: u64 = 4;
 
 /// Tells background threads to end.
 #[derive(Debug, Clone, Default)]
@@ -78,10 +81,23 @@ pub(crate) fn look(core: &Core, reserve: &Reserve) {
     }
 }
 
+/// Compares the size of the tenant's files with its quota, if it has one.
+fn measure(core: &Core, reserve: &Reserve) {
+    let shared = core.shared();
+    let quota = shared.installation.disk_quota(core.tenant()).map(|quota_bytes| {
+        let used_bytes = reserve.directories.iter().map(|directory| size::of(directory.path())).sum();
+        DiskQuota { used_bytes, quota_bytes }
+    });
+    shared.guard.note_quota(quota);
+}
+
 /// Checks until the thread is told to end.
 pub(crate) fn run(core: &Core, reserve: &Reserve, stop: &StopSign) {
-    loop {
+    for round in 0_u64.. {
         look(core, reserve);
+        if round.is_multiple_of(MEASURE_EVERY_LOOKS) {
+            measure(core, reserve);
+        }
         if stop.wait(EVERY) {
             return;
         }

@@ -145,7 +145,7 @@ pub struct TenantBody {
     #[schema(example = "Shop Ltd")]
     pub name: String,
     /// `live`, or `test` for trying things out.
-    #[schema(example = "live")]
+    #[schema(example = "test")]
     pub mode: String,
     /// The live tenant that this one, in the mode `test`, is a sandbox of.
     #[schema(minimum = 1, example = 2)]

@@ -8,7 +8,7 @@ use super::parameters::{
     LEDGER, LIMIT, MAX_AMOUNT, MAX_TIMESTAMP, METADATA, MIN_AMOUNT, MIN_TIMESTAMP, OFFSET, REASON, REVERSED, SEGMENT,
     SIDE, STATUS, TAG, TEMPLATE, TO, TYPE, USER_DATA_32, USER_DATA_64, USER_DATA_128, WAIT_MS,
 };
-use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Tag, of_proofs, page, shape};
+use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Tag, of_proofs, of_tenants, page, shape};
 use crate::api_keys::{ApiKey, ApiKeyBody, CreatedApiKey};
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
@@ -508,6 +508,13 @@ pub const ROUTES: &[Route] = &[
             "Revoke an API key: no request with it succeeds after the answer; to repeat the request changes nothing",
         )
     },
+    of_tenants::CREATE_TENANT,
+    of_tenants::LIST_TENANTS,
+    of_tenants::GET_TENANT,
+    of_tenants::SUSPEND_TENANT,
+    of_tenants::RESUME_TENANT,
+    of_tenants::REMOVE_TENANT,
+    of_tenants::SET_TENANT_QUOTAS,
     Route {
         answer: Answer::Events(shape::<EventPage>()),
         ..list(

@@ -5,15 +5,15 @@ mod app;
 mod call;
 mod connections;
 mod events;
-mod failure;
+pub(crate) mod failure;
 mod framing;
 mod host;
 mod observe;
 mod operations;
 mod proofs;
 mod segments;
-
 mod sources;
+mod tenants;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -33,6 +33,7 @@ pub(crate) use crate::http::app::App;
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled};
 pub(crate) use crate::http::host::Host;
+use crate::tenants::Change;
 
 /// Answers requests until `until` resolves. Then it finishes open requests; see [`connections::serve`].
 pub(crate) async fn serve(host: Arc<Host>, listener: TcpListener, until: impl Future<Output = ()> + Send + 'static) {
@@ -89,6 +90,13 @@ async fn handle(call: Call) -> Handled {
         Operation::GetTile => proofs::tile(call).await,
         Operation::ListSegments => segments::list(call).await,
         Operation::ReadSegment => segments::read(call).await,
+        Operation::CreateTenant => tenants::create(call).await,
+        Operation::ListTenants => tenants::list(&call),
+        Operation::GetTenant => tenants::get(call).await,
+        Operation::SuspendTenant => tenants::change(call, Change::Suspend).await,
+        Operation::ResumeTenant => tenants::change(call, Change::Resume).await,
+        Operation::RemoveTenant => tenants::change(call, Change::Remove).await,
+        Operation::SetTenantQuotas => tenants::set_quotas(call).await,
         Operation::Health => Ok(operations::health()),
         Operation::Ready => operations::ready(&call),
         Operation::Metrics => Ok(operations::metrics(&call)),

@@ -163,7 +163,7 @@ impl Metrics {
             metrics.features_missing.clone(),
         );
         metrics.register_guard(&mut registry);
-        metrics.set_writes_closed([false; 3]);
+        metrics.set_writes_closed([false; 4]);
         registry.register(
             "proofs_entries",
             "Entries that the newest checkpoint covers",
@@ -275,9 +275,9 @@ impl Metrics {
         );
     }
 
-    /// Records what stops the writes: damage, a full disk, a doubted clock.
-    pub(crate) fn set_writes_closed(&self, reasons: [bool; 3]) {
-        for (reason, closed) in ["damage", "disk", "clock"].into_iter().zip(reasons) {
+    /// Records what stops the writes: damage, a full disk, a doubted clock, a used up quota.
+    pub(crate) fn set_writes_closed(&self, reasons: [bool; 4]) {
+        for (reason, closed) in ["damage", "disk", "clock", "quota"].into_iter().zip(reasons) {
             self.writes_closed.get_or_create(&ReasonLabels { reason }).set(i64::from(closed));
         }
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use api::installation::{Tenant, TenantState};
-use engine::Engine;
-use types::TenantId;
+use engine::{ChangedSettings, Engine, Setting, SettingKind};
+use types::{Seq, SettingName, TenantId, Timestamp};
 
 /// The settings as of the last batch that the engine of the system journal decided. They are up to date before the answer
 /// to a change is sent.
@@ -14,33 +14,105 @@ pub(crate) struct Installation(RwLock<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    tenants: BTreeMap<TenantId, Arc<Tenant>>,
+    tenants: BTreeMap<TenantId, KnownTenant>,
     /// How many of the engine's changes of settings these contain.
     changes: usize,
+}
+
+/// A tenant with a setting.
+#[derive(Debug, Clone)]
+pub(crate) struct KnownTenant {
+    pub(crate) tenant: Arc<Tenant>,
+    /// The entry that put the present document.
+    pub(crate) version: Seq,
+    pub(crate) added_at: Timestamp,
 }
 
 impl Installation {
     /// Follows what the engine of the system journal decided.
     pub(crate) fn follow(&self, engine: &Engine) {
-        let _ = engine;
+        let known = self.read().changes;
+        if known == engine.setting_changes() {
+            return;
+        }
+        let ChangedSettings { are_all, changed } = engine.settings_changed_since(known);
+        let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if are_all {
+            state.tenants.clear();
+        }
+        for (kind, name, setting) in changed {
+            match kind {
+                SettingKind::Tenant => state.note_tenant(&name, setting.as_ref()),
+                SettingKind::Issuer
+                | SettingKind::Client
+                | SettingKind::Role
+                | SettingKind::RevokedToken
+                | SettingKind::SigningKey => {}
+            }
+        }
+        state.changes = engine.setting_changes();
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Known> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A tenant, also one that was removed. The first tenant has no setting.
-    pub(crate) fn tenant(&self, tenant: TenantId) -> Option<Arc<Tenant>> {
+    /// A tenant with its setting, also one that was removed.
+    pub(crate) fn known(&self, tenant: TenantId) -> Option<KnownTenant> {
         self.read().tenants.get(&tenant).cloned()
     }
 
-    pub(crate) fn is_suspended(&self, tenant: TenantId) -> bool {
-        self.read().tenants.get(&tenant).is_some_and(|known| known.state == TenantState::Suspended)
+    /// A tenant, also one that was removed. The first tenant may have no setting.
+    pub(crate) fn tenant(&self, tenant: TenantId) -> Option<Arc<Tenant>> {
+        self.read().tenants.get(&tenant).map(|known| Arc::clone(&known.tenant))
     }
 
-    /// All tenants that can be used, in order of their numbers.
-    pub(crate) fn active(&self) -> Vec<TenantId> {
+    pub(crate) fn state(&self, tenant: TenantId) -> Option<TenantState> {
+        self.read().tenants.get(&tenant).map(|known| known.tenant.state)
+    }
+
+    pub(crate) fn is_suspended(&self, tenant: TenantId) -> bool {
+        self.state(tenant) == Some(TenantState::Suspended)
+    }
+
+    /// The size of its directory from which on a tenant may write nothing more.
+    pub(crate) fn disk_quota(&self, tenant: TenantId) -> Option<u64> {
+        self.read().tenants.get(&tenant)?.tenant.quotas.disk_bytes
+    }
+
+    /// All tenants in one of these states, in order of their numbers.
+    pub(crate) fn in_states(&self, states: &[TenantState]) -> Vec<TenantId> {
         let known = self.read();
-        known.tenants.iter().filter(|(_, tenant)| tenant.state == TenantState::Active).map(|(id, _)| *id).collect()
+        known.tenants.iter().filter(|(_, known)| states.contains(&known.tenant.state)).map(|(id, _)| *id).collect()
+    }
+
+    /// All tenants with a setting, in order of their numbers.
+    pub(crate) fn all(&self) -> Vec<(TenantId, KnownTenant)> {
+        self.read().tenants.iter().map(|(id, known)| (*id, known.clone())).collect()
+    }
+}
+
+impl Known {
+    fn note_tenant(&mut self, name: &SettingName, setting: Option<&Setting>) {
+        let Ok(number) = name.as_str().parse() else {
+            tracing::error!(%name, "a setting of a tenant is named by no number; it is ignored");
+            return;
+        };
+        let tenant = TenantId::new(number);
+        let Some(Setting { document, version, added_at, .. }) = setting else {
+            self.tenants.remove(&tenant);
+            return;
+        };
+        match Tenant::read(document) {
+            Ok(read) => {
+                let known = KnownTenant { tenant: Arc::new(read), version: *version, added_at: *added_at };
+                self.tenants.insert(tenant, known);
+            }
+            // Without its document, the tenant cannot be used.
+            Err(problem) => {
+                self.tenants.remove(&tenant);
+                tracing::error!(%name, problem = problem.detail(), "the setting of a tenant cannot be read; it is ignored");
+            }
+        }
     }
 }

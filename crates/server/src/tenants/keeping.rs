@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::installation::TenantState;
 use datadir::{JOURNAL, ShardPlace};
 use disk::{Directory, DirectoryError};
 use tokio::sync::{oneshot, watch};
@@ -30,6 +31,7 @@ impl Tenants {
         let mut look = tokio::time::interval(LOOK_EVERY);
         loop {
             look.tick().await;
+            self.finish().await;
             for tenant in self.to_open() {
                 // One after another, so that they do not take the disk from requests.
                 if let Err(error) = self.app(tenant, For::Due).await {
@@ -43,7 +45,7 @@ impl Tenants {
     /// Tenants where something is due, or may be.
     fn to_open(&self) -> Vec<TenantId> {
         let now = self.home.core.now();
-        let active = self.installation.active();
+        let active = self.installation.in_states(&[TenantState::Active]);
         let slots = self.lock();
         let is_due = |tenant: &TenantId| match slots.known.get(tenant) {
             Some(slot) => matches!(slot.state, State::Closed) && slot.due.is_reached(now),
@@ -55,8 +57,8 @@ impl Tenants {
     fn close_idle(&self) {
         let now = self.home.core.now();
         for (tenant, slot) in &mut self.lock().known {
-            let is_suspended = self.installation.is_suspended(*tenant);
-            slot.close_if(|open| is_suspended || open.is_idle(now));
+            let is_active = self.installation.state(*tenant) == Some(TenantState::Active);
+            slot.close_if(|open| !is_active || open.is_idle(now));
         }
     }
 
@@ -102,7 +104,7 @@ impl Tenants {
         let journal = Directory::open(&place.folder(JOURNAL))?;
         let is_test = self.installation.tenant(tenant).is_some_and(|known| known.is_test());
         let key_tenant = KeyTenant::of(tenant, is_test);
-        let setup = Setup { place, journal, key_tenant, first_key, installation: None };
+        let setup = Setup { place, journal, key_tenant, first_key, installation: Arc::clone(&self.installation) };
         let shard = Shard::open(&self.options, setup, Arc::clone(&self.clocks))?;
         shard.core.shared().guard.follow_clock_of(&self.home.core);
         Ok(shard)

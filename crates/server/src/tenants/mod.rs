@@ -4,8 +4,10 @@
 //! A tenant that fails, for example because its journal is damaged, stops alone: its requests get status 503 with the
 //! reason, and the next request after a pause opens it again.
 
+mod administration;
 mod installation;
 mod keeping;
+pub(crate) mod size;
 mod slots;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +22,7 @@ use crate::clock::Clocks;
 use crate::core::Core;
 use crate::http::App;
 use crate::open::Options;
+pub(crate) use crate::tenants::administration::{By, Change, not_found};
 pub(crate) use crate::tenants::installation::Installation;
 use crate::tenants::slots::{Slot, Slots, State};
 
@@ -64,6 +67,8 @@ pub(crate) struct Tenants {
     slots: Mutex<Slots>,
     opening: Semaphore,
     waiting: Semaphore,
+    /// Held while tenants are created, changed or removed.
+    administering: tokio::sync::Mutex<()>,
 }
 
 /// Why a tenant is opened.
@@ -91,17 +96,13 @@ impl Tenants {
             slots: Mutex::default(),
             opening: Semaphore::new(OPENINGS_MAX),
             waiting: Semaphore::new(WAITING_MAX),
+            administering: tokio::sync::Mutex::default(),
         })
     }
 
     /// The first tenant.
     pub(crate) fn home(&self) -> &Arc<App> {
         &self.home
-    }
-
-    /// The system journal.
-    pub(crate) fn system(&self) -> &Core {
-        &self.system
     }
 
     /// The settings of the installation.
@@ -137,9 +138,6 @@ impl Tenants {
         if tenant == self.home.core.tenant() {
             return Ok(Arc::clone(&self.home));
         }
-        if self.installation.is_suspended(tenant) {
-            return Err(Unopened::Suspended(tenant));
-        }
         if let Some(opened) = self.try_app(tenant, why)? {
             return Ok(opened);
         }
@@ -160,6 +158,14 @@ impl Tenants {
         let mut slots = self.lock();
         if slots.is_stopping {
             return Err(Unopened::Stopping);
+        }
+        // Under the lock, so that a tenant is not opened after it was closed in order to be removed.
+        match self.installation.state(tenant) {
+            Some(TenantState::Active) => {}
+            Some(TenantState::Suspended) => return Err(Unopened::Suspended(tenant)),
+            Some(TenantState::Creating | TenantState::Removing | TenantState::Removed) | None => {
+                return Err(Unopened::Failed(tenant, "it does not exist".into()));
+            }
         }
         let slot = slots.known.entry(tenant).or_default();
         if let Some(open) = slot.take_open(why) {
@@ -206,6 +212,15 @@ impl Tenants {
         let mut count = 1;
         self.each_open(|_| count += 1);
         count
+    }
+
+    /// Closes open tenants that are suspended, as soon as no request uses them.
+    fn close_suspended(&self) {
+        for (tenant, slot) in &mut self.lock().known {
+            if self.installation.is_suspended(*tenant) {
+                slot.close_if(|_| true);
+            }
+        }
     }
 
     /// Confirms the clock for all shards.
