@@ -24,6 +24,7 @@ mod watch;
 
 pub use clock::{Clock, Stopwatch};
 pub use core::{Core, Unavailable};
+pub use edge::admission::Limits;
 pub use descriptors::raise_limit as raise_descriptor_limit;
 pub use open::{DEFAULT_ADDRESS, KeyFor, NewKey, OpenError, Opened, Options, Stopped};
 pub use past::{PastError, PastReader};

@@ -1,5 +1,6 @@
 //! Receives a request: checks its key, scope, parameters and body before a handler sees it.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +10,14 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
+use edge::admission::Address;
 use edge::auth::{Caller, permitted_on_route};
 use edge::{Head, Headers};
 use futures_util::StreamExt as _;
 use types::{ActorId, CredentialId};
 
 use crate::http::app::App;
+use crate::http::doors::Admitted;
 use crate::http::failure::Failure;
 use crate::http::host::Host;
 
@@ -38,12 +41,22 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) async fn receive(host: Arc<Host>, route: &'static Route, request: Request) -> Result<Self, Failure> {
+    /// Receives a request. `admitted` becomes what is known about it once it was admitted.
+    pub(crate) async fn receive(
+        host: Arc<Host>,
+        route: &'static Route,
+        request: Request,
+        admitted: &mut Option<Admitted>,
+    ) -> Result<Self, Failure> {
         let (parts, body) = request.into_parts();
         let headers = parts.headers;
         let (app, caller) = match route.scope {
             Some(scope) => {
-                let (app, caller) = host.find(&headers).await?;
+                let from = parts.extensions.get().copied().unwrap_or(Address::of(Ipv4Addr::UNSPECIFIED.into()));
+                let found = host.find(&headers, from).await;
+                let (app, caller) = found.map_err(|failure| host.doors.unauthenticated(from, failure))?;
+                let quota = host.tenants.installation().requests_quota(app.core.tenant());
+                *admitted = Some(host.doors.admit((&app, quota), &caller, &headers)?);
                 permitted_on_route(&caller, scope)?;
                 host.permit_home(&app, scope)?;
                 (app, caller)
@@ -71,6 +84,9 @@ impl Call {
                 if route.scope.is_some() {
                     // The body may have taken a while.
                     app.check(caller.credential)?;
+                }
+                if let Some(admitted) = admitted {
+                    host.doors.received(admitted, body.len());
                 }
                 body
             }

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use api::installation::TenantState;
 use api::{ErrorCode, Problem, Scope};
 use axum::http::HeaderMap;
+use edge::admission::Address;
 use edge::auth::{AuthError, Caller, Presented};
 use vault::{ApiKey, KeyTenant};
 
 use crate::awake::Activity;
 use crate::http::app::App;
 use crate::http::call::only;
+use crate::http::doors::Doors;
 use crate::http::failure::Failure;
 use crate::tenants::{For, Tenants};
 
@@ -20,6 +22,7 @@ use crate::tenants::{For, Tenants};
 pub(crate) struct Host {
     pub(crate) tenants: Arc<Tenants>,
     pub(crate) activity: Activity,
+    pub(crate) doors: Doors,
     process: u32,
     requests: AtomicU64,
 }
@@ -29,7 +32,9 @@ impl Host {
         let mut process = [0; 4];
         datadir::random(&mut process);
         let process = u32::from_le_bytes(process);
-        Arc::new(Self { tenants, activity: Activity::new(), process, requests: AtomicU64::new(0) })
+        let metrics = Arc::clone(&tenants.home().core.shared().metrics);
+        let doors = Doors::new(tenants.limits(), metrics);
+        Arc::new(Self { tenants, activity: Activity::new(), doors, process, requests: AtomicU64::new(0) })
     }
 
     /// The first tenant, which also answers requests that need no credential.
@@ -42,15 +47,21 @@ impl Host {
         format!("{:08x}-{}", self.process, self.requests.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Finds the tenant and the caller of a request by its credential.
+    /// Finds the tenant and the caller of a request by its credential, which came from an address.
     ///
     /// # Errors
     /// If there is no valid credential, or if its tenant is suspended or not available.
-    pub(crate) async fn find(&self, headers: &HeaderMap) -> Result<(Arc<App>, Caller), Failure> {
+    pub(crate) async fn find(&self, headers: &HeaderMap, from: Address) -> Result<(Arc<App>, Caller), Failure> {
         let at = self.home().core.now();
         let presented = Presented { authorization: only(headers, "Authorization")?, at };
-        let key = presented.api_key().map_err(Problem::from)?;
-        self.of_api_key(&key, presented).await
+        match presented.api_key() {
+            Ok(key) => self.of_api_key(&key, presented).await,
+            Err(error) => {
+                // Whoever guesses learns nothing more after too many failures. An API key costs one hash, so it is always checked.
+                self.doors.may_check(from)?;
+                Err(Problem::from(error).into())
+            }
+        }
     }
 
     async fn of_api_key(

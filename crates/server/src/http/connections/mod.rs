@@ -6,6 +6,7 @@ mod stream;
 
 use std::future::Future;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,6 +15,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderValue, Request, Response, header};
+use edge::admission::Address;
 use futures_util::FutureExt as _;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
@@ -67,10 +69,11 @@ pub(super) async fn serve(
     let register = Arc::new(Register::new(metrics.connections.clone()));
     let refusals = Arc::new(tokio::sync::Semaphore::new(REFUSALS_MAX));
     metrics.connections_max.set(i64::try_from(bounds.connections_max).unwrap_or(i64::MAX));
-    let accept = |accepted: std::io::Result<(TcpStream, _)>| match accepted {
-        Ok((socket, _)) => {
+    let accept = |accepted: std::io::Result<(TcpStream, SocketAddr)>| match accepted {
+        Ok((socket, from)) => {
             if register.len() < bounds.connections_max {
-                tokio::spawn(one(core.clone(), socket, router.clone(), register.enter()));
+                let from = Address::of(from.ip());
+                tokio::spawn(one(core.clone(), (socket, from), router.clone(), register.enter()));
             } else if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
                 metrics.connections_refused.inc();
                 tokio::spawn(async move {
@@ -136,12 +139,12 @@ async fn stop(register: &Register) {
 }
 
 /// Serves one connection to its end.
-async fn one(core: Core, socket: TcpStream, router: Router, place: Place) {
+async fn one(core: Core, (socket, from): (TcpStream, Address), router: Router, place: Place) {
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "cannot turn off Nagle's algorithm; short answers may be delayed");
     }
     let connection = Arc::clone(&place.connection);
-    let service = Watched { inner: TowerToHyperService::new(router), connection: Arc::clone(&connection) };
+    let service = Watched { inner: TowerToHyperService::new(router), connection: Arc::clone(&connection), from };
     let io = TokioIo::new(Stream::new(socket, Arc::clone(&connection), core.clone()));
     let mut protocol = http1::Builder::new();
     // The register bounds the time for a head.
@@ -207,6 +210,7 @@ fn is_of_one_connection(kind: ErrorKind) -> bool {
 struct Watched {
     inner: TowerToHyperService<Router>,
     connection: Arc<Connection>,
+    from: Address,
 }
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response<Sent>, std::convert::Infallible>> + Send>>;
@@ -220,7 +224,8 @@ impl Service<Request<Incoming>> for Watched {
         let connection = Arc::clone(&self.connection);
         let has_body = !request.body().is_end_stream();
         connection.enter(if has_body { Phase::Receiving } else { Phase::Answering });
-        let request = request.map(|body| Received { body, connection: Arc::clone(&self.connection) });
+        let mut request = request.map(|body| Received { body, connection: Arc::clone(&self.connection) });
+        request.extensions_mut().insert(self.from);
         let answering = self.inner.call(request);
         Box::pin(async move {
             let mut response = answering.await?;
