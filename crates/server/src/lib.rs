@@ -24,8 +24,8 @@ mod watch;
 
 pub use clock::{Clock, Stopwatch};
 pub use core::{Core, Unavailable};
-pub use edge::admission::Limits;
 pub use descriptors::raise_limit as raise_descriptor_limit;
+pub use edge::admission::Limits;
 pub use open::{DEFAULT_ADDRESS, KeyFor, NewKey, OpenError, Opened, Options, Stopped};
 pub use past::{PastError, PastReader};
 pub use proofs::ProofError;

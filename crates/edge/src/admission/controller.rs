@@ -78,7 +78,12 @@ mod tests {
 
     /// Plays seconds of load against a server that serves `capacity` units a second in order, and returns the wait at the end of
     /// each window in milliseconds.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a simulation")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a simulation"
+    )]
     fn play(controller: &mut Controller, capacity: f64, offered: u64, seconds: u32) -> Vec<f64> {
         let mut waiting = 0.0;
         let mut waits_ms = Vec::new();

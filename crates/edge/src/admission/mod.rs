@@ -71,6 +71,8 @@ impl Limits {
         lag_max: Span::from_ns(50_000_000),
         queue_wait_max: Span::from_ns(100_000_000),
     };
+    /// As [`Limits::STANDARD`], for a server that nobody else uses, which never refuses because it is slow.
+    pub const WITHOUT_SHEDDING: Self = Self { lag_max: Span::ZERO, queue_wait_max: Span::ZERO, ..Self::STANDARD };
 }
 
 /// What has a limit of its own within a tenant: a credential. For an access token, its subject.
@@ -158,13 +160,7 @@ impl Admission {
     ///
     /// # Errors
     /// If the request is refused.
-    pub fn ask(
-        &mut self,
-        now: Span,
-        client: Client,
-        units: u64,
-        quota: Option<u32>,
-    ) -> Result<Standing, Box<Refusal>> {
+    pub fn ask(&mut self, now: Span, client: Client, units: u64, quota: Option<u32>) -> Result<Standing, Box<Refusal>> {
         let by_client = self.clients.of(client);
         let by_tenant = self.tenants.of(client.tenant);
         by_client.asked = by_client.asked.saturating_add(units);
@@ -180,14 +176,20 @@ impl Admission {
             let by = if by_tenant.is_to_blame { By::Share(level) } else { By::Server };
             Some((by, wait.max(FIXED_WINDOW)))
         } else {
-            let take = |bucket: &mut Bucket, rate: Option<Rate>| rate.into_iter().for_each(|rate| bucket.take(now, units, rate));
+            let take = |bucket: &mut Bucket, rate: Option<Rate>| {
+                rate.into_iter().for_each(|rate| bucket.take(now, units, rate))
+            };
             take(&mut by_client.fixed, rates.0);
             take(&mut by_tenant.fixed, rates.1);
             take(&mut by_client.share, share.map(|(_, rate)| rate));
             None
         };
         let shown = |bucket: Bucket, per_second: u32, rate: Option<Rate>| {
-            let quota = |rate| Quota { per_second: per_second.into(), left: bucket.left(now, rate), full_in: bucket.full_in(now) };
+            let quota = |rate| Quota {
+                per_second: per_second.into(),
+                left: bucket.left(now, rate),
+                full_in: bucket.full_in(now),
+            };
             rate.map(quota)
         };
         let standing = Standing {
@@ -208,7 +210,7 @@ impl Admission {
         let by_client = self.clients.of(client);
         let by_tenant = self.tenants.of(client.tenant);
         by_client.asked = by_client.asked.saturating_add(units);
-        let mut take = |bucket: &mut Bucket, per_second: u64, window: Span| {
+        let take = |bucket: &mut Bucket, per_second: u64, window: Span| {
             if per_second > 0 {
                 bucket.take(now, units, Rate::new(per_second, window));
             }
@@ -285,7 +287,8 @@ impl Admission {
     }
 
     fn divide(&mut self) {
-        let capped = |tenant: &ByTenant| tenant.controller.limit().map_or(tenant.demand, |limit| limit.min(tenant.demand));
+        let capped =
+            |tenant: &ByTenant| tenant.controller.limit().map_or(tenant.demand, |limit| limit.min(tenant.demand));
         self.fair = self.whole.limit().and_then(|limit| {
             let mut demands: Vec<u64> = self.tenants.each().map(|(_, tenant)| capped(tenant)).collect();
             level(&mut demands, limit).map(|level| level.max(1))
@@ -299,7 +302,8 @@ impl Admission {
                 demands.push(demand);
             }
             let level = level(&mut demands, capped(tenant).min(fair)).map(|level| level.max(1));
-            let is_client_content = level.is_some_and(|level| demands.iter().any(|demand| (1..=level).contains(demand)));
+            let is_client_content =
+                level.is_some_and(|level| demands.iter().any(|demand| (1..=level).contains(demand)));
             tenant.is_to_blame = is_client_content || (is_one_content && tenant.demand > fair);
             tenant.level = level;
         }

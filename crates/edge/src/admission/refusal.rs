@@ -58,7 +58,8 @@ impl Refusal {
                 (ErrorCode::RateLimited, detail)
             }
             By::Tenant(per_second) => {
-                let detail = format!("the tenant may send {per_second} requests in a second, and its clients have sent more");
+                let detail =
+                    format!("the tenant may send {per_second} requests in a second, and its clients have sent more");
                 (ErrorCode::RateLimited, detail)
             }
             By::Address(per_second) => {

@@ -72,7 +72,8 @@ fn failures_are_limited_by_address_and_leave_other_addresses_alone() {
 #[test]
 fn a_sender_that_ignores_refusals_is_found_out_and_forgiven() {
     let mut admission = limited(1, 0);
-    let mut refusals = |now: Span| (0..200).filter_map(|_| admission.ask(now, client(1, 1), 1, None).err()).collect::<Vec<_>>();
+    let mut refusals =
+        |now: Span| (0..200).filter_map(|_| admission.ask(now, client(1, 1), 1, None).err()).collect::<Vec<_>>();
     let first = refusals(ms(0));
     assert!(!first[0].is_ignored && first[198].is_ignored);
     assert!(!refusals(ms(3_000))[0].is_ignored);
@@ -80,10 +81,14 @@ fn a_sender_that_ignores_refusals_is_found_out_and_forgiven() {
 
 /// Asks for some requests of each client in each window, and says how many of them were admitted and by what the others were
 /// refused in the last window.
-fn play(admission: &mut Admission, windows: u64, demands: &[(Client, usize)], lag: Span, wait: Span) -> Vec<(usize, Option<By>)> {
+fn play(
+    admission: &mut Admission,
+    windows: u64,
+    demands: &[(Client, usize)],
+    lag: Span,
+    wait: Span,
+) -> Vec<(usize, Option<By>)> {
     let mut last = Vec::new();
-    let begin = admission.clients.len() as u64; // Each game has its own clients, so it starts in order.
-    assert!(begin < 1_000);
     for window in 0..windows {
         last = demands.iter().map(|_| (0, None)).collect();
         for step in 0..10 {
@@ -116,17 +121,17 @@ fn during_an_overload_light_clients_get_all_and_the_heavy_ones_the_same_share() 
 fn the_many_clients_of_one_tenant_share_what_one_client_of_another_gets() {
     let mut admission = limited(0, 0);
     let mut demands: Vec<_> = (0..10).map(|number| (client(1, number), 200)).collect();
-    demands.push((client(2, 1), 200));
-    let played = play(&mut admission, 10, &demands, ms(80), ms(0));
-    let first: usize = played[..10].iter().map(|(got, _)| got).sum();
-    assert!(played[10].0 * 3 >= first * 2, "{first} and {}", played[10].0);
+    demands.push((client(2, 1), 2_000));
+    let played = play(&mut admission, 10, &demands, ms(200), ms(0));
+    let (all, one) = (played[..10].iter().map(|(got, _)| got).sum::<usize>(), played[10].0);
+    assert!(one < 1_500 && all.abs_diff(one) * 5 < one, "{all} and {one}");
 }
 
 #[test]
 fn a_slow_engine_limits_its_own_tenant_only() {
     let mut admission = limited(0, 0);
     let demands = [(client(1, 1), 500), (client(2, 1), 500)];
-    let mut waits = |admission: &mut Admission, wait: Span| {
+    let waits = |admission: &mut Admission, wait: Span| {
         for window in 0..10 {
             let now = ms(window * 100);
             for (client, count) in demands {

@@ -90,7 +90,7 @@ impl Client {
             let response = request.header("Authorization", format!("Bearer {}", self.key)).send(body);
             let mut response = response.with_context(|| format!("cannot reach {}", self.server))?;
             attempts += 1;
-            if response.status() != 503 || attempts == ATTEMPTS {
+            if ![429, 503].contains(&response.status().as_u16()) || attempts == ATTEMPTS {
                 return successful(&mut response);
             }
             std::thread::sleep(PAUSE);

@@ -89,7 +89,10 @@ pub(crate) fn flood(
     while start.elapsed() < during {
         due = match pace {
             Pace::Closed => idle.len() as f64,
-            Pace::Open(per_second) => start.elapsed().as_secs_f64() * per_second - (outcome.answers.len() + outcome.missed + connections - idle.len()) as f64,
+            Pace::Open(per_second) => {
+                start.elapsed().as_secs_f64() * per_second
+                    - (outcome.answers.len() + outcome.missed + connections - idle.len()) as f64
+            }
         }
         .max(0.0);
         while due >= 1.0 {
@@ -144,7 +147,8 @@ fn receive(all: &mut [Connection], idle: &mut Vec<usize>, outcome: &mut Outcome,
 fn whole_answer(received: &[u8]) -> Option<u16> {
     let end = received.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&received[..end]).expect("a head is text").to_ascii_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok()).unwrap_or(0);
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok()).unwrap_or(0);
     let status = head.get(9..12)?.parse().expect("a status");
     (received.len() >= end + 4 + length).then_some(status)
 }

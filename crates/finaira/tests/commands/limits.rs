@@ -171,7 +171,11 @@ fn a_flood_of_one_tenant_leaves_the_latency_of_another() {
             (measure(), flooded.join().expect("the flood ends"))
         });
         assert_eq!(during.count(created), during.answers.len(), "no request of the quiet tenant is refused");
-        assert!(flooded.count(|status| status == 429) > 0 && flooded.per_second(created) < 250.0, "{:?}", statuses(&flooded));
+        assert!(
+            flooded.count(|status| status == 429) > 0 && flooded.per_second(created) < 250.0,
+            "{:?}",
+            statuses(&flooded)
+        );
         let (before, during) = (before.p99(created), during.p99(created));
         shown.push(format!("quiet {before:?}, beside {:.0} requests/s {during:?}", flooded.per_second(|_| true)));
         during <= before.max(NOISE) * 2

@@ -56,7 +56,7 @@ impl Call {
                 let found = host.find(&headers, from).await;
                 let (app, caller) = found.map_err(|failure| host.doors.unauthenticated(from, failure))?;
                 let quota = host.tenants.installation().requests_quota(app.core.tenant());
-                *admitted = Some(host.doors.admit((&app, quota), &caller, &headers)?);
+                *admitted = Some(host.doors.admit((&*app, quota), &caller, &headers)?);
                 permitted_on_route(&caller, scope)?;
                 host.permit_home(&app, scope)?;
                 (app, caller)

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, header};
-use edge::admission::{Address, Admission, By, Client, Limits, RATE_LIMIT, RATE_LIMIT_POLICY, Refusal, Standing, units};
+use edge::admission::{
+    Address, Admission, By, Client, Limits, RATE_LIMIT, RATE_LIMIT_POLICY, Refusal, Standing, units,
+};
 use edge::auth::Caller;
 use tokio::sync::{Notify, Semaphore};
 use types::{Span, TenantId};
@@ -211,8 +213,9 @@ impl Report {
         }
         let refused = metrics.refused();
         if refused != self.before {
-            let [client, tenant, address, share, server] =
-                std::array::from_fn(|by| refused.get(by).zip(self.before.get(by)).map_or(0, |(now, before)| now - before));
+            let [client, tenant, address, share, server] = std::array::from_fn(|by| {
+                refused.get(by).zip(self.before.get(by)).map_or(0, |(now, before)| now - before)
+            });
             tracing::warn!(client, tenant, address, share, server, "requests were refused, by what limits them");
         }
         *self = Self { since: Stopwatch::start(), before: refused };
