@@ -261,7 +261,7 @@ impl Metrics {
             self.queue_wait.clone(),
         );
         for by in By::ALL_NAMES {
-            self.requests_refused.get_or_create(&RefusedLabels { by });
+            drop(self.requests_refused.get_or_create(&RefusedLabels { by }));
         }
     }
 
