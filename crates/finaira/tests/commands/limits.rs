@@ -75,6 +75,8 @@ fn who_guesses_credentials_is_limited_and_others_at_the_address_are_not() {
 
 /// The longest that 99 of 100 accepted requests may take at twice the capacity.
 const ACCEPTED_WITHIN: Duration = Duration::from_millis(500);
+/// The longest that 99 of 100 refusals may take. The server holds those back for a second that come to a sender that ignores them.
+const REFUSED_WITHIN: Duration = Duration::from_millis(1_500);
 
 #[test]
 fn at_twice_the_capacity_accepted_requests_are_answered_in_time() {
@@ -104,7 +106,7 @@ fn at_twice_the_capacity_accepted_requests_are_answered_in_time() {
     println!("{shown}");
     assert_eq!(loaded.count(|status| created(status) || shed(status)), loaded.answers.len(), "{:?}", statuses(&loaded));
     assert!(loaded.p99(created) < ACCEPTED_WITHIN, "{shown}");
-    assert!(loaded.p99(shed) < ACCEPTED_WITHIN, "{shown}");
+    assert!(loaded.p99(shed) < REFUSED_WITHIN, "{shown}");
     assert!(loaded.per_second(created) > capacity / 5.0, "{shown}");
     eventually_within(Duration::from_secs(20), || {
         let after = flood(&server.address, 4, Pace::Closed, Duration::from_millis(500), &mut request);
