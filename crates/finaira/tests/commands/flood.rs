@@ -2,9 +2,11 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
 use serde_json::json;
 
 /// The latencies of the answers with each status.
@@ -13,6 +15,8 @@ pub(crate) struct Outcome {
     pub(crate) elapsed: Duration,
     /// Every answer: status and latency.
     pub(crate) answers: Vec<(u16, Duration)>,
+    /// When each of them was sent, after the begin of the load.
+    pub(crate) sent: Vec<Duration>,
     /// Requests that were due while every connection waited for an answer.
     pub(crate) missed: usize,
 }
@@ -31,6 +35,14 @@ impl Outcome {
         latencies.get(last * 99 / 100).copied().unwrap_or_default()
     }
 
+    /// Without what was sent at the begin of the load.
+    pub(crate) fn sent_after(mut self, begin: Duration) -> Self {
+        let kept = self.answers.iter().zip(&self.sent).filter(|(_, sent)| **sent >= begin).map(|(answer, _)| *answer);
+        self.answers = kept.collect();
+        self.elapsed = self.elapsed.saturating_sub(begin);
+        self
+    }
+
     pub(crate) fn per_second(&self, of: impl Fn(u16) -> bool) -> f64 {
         self.count(of) as f64 / self.elapsed.as_secs_f64()
     }
@@ -43,6 +55,12 @@ pub(crate) enum Pace {
     Closed,
     /// So many in a second, whatever the answers are.
     Open(f64),
+}
+
+struct All {
+    poll: OwnedFd,
+    connections: Vec<Connection>,
+    start: Instant,
 }
 
 struct Connection {
@@ -58,6 +76,17 @@ pub(crate) fn transfer(key: &str, id: u64) -> Vec<u8> {
     let length = body.len();
     format!(
         "POST /v1/transfers HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+/// A batch of such transfers.
+pub(crate) fn transfers(key: &str, ids: std::ops::Range<u64>) -> Vec<u8> {
+    let order = |id: u64| json!({"id": id.to_string(), "debit_account": "1", "credit_account": "2", "amount": "1", "asset": "EUR/2", "code": 1});
+    let body = json!({"transfers": ids.map(order).collect::<Vec<_>>()}).to_string();
+    let length = body.len();
+    format!(
+        "POST /v1/transfers/batch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
 }
@@ -82,10 +111,18 @@ pub(crate) fn flood(
         socket.set_nonblocking(true).expect("an option");
         Connection { socket, sent_at: None, received: Vec::new() }
     };
-    let mut all: Vec<Connection> = (0..connections).map(|_| open()).collect();
+    let mut all = All {
+        poll: epoll::create(epoll::CreateFlags::CLOEXEC).expect("a poll"),
+        connections: (0..connections).map(|_| open()).collect(),
+        start: now(),
+    };
+    for (number, connection) in all.connections.iter().enumerate() {
+        let data = epoll::EventData::new_u64(number as u64);
+        epoll::add(&all.poll, &connection.socket, data, epoll::EventFlags::IN).expect("the poll takes it");
+    }
     let mut idle: Vec<usize> = (0..connections).collect();
     let mut outcome = Outcome::default();
-    let (start, mut due) = (now(), 0.0);
+    let (start, mut due) = (all.start, 0.0);
     while start.elapsed() < during {
         due = match pace {
             Pace::Closed => idle.len() as f64,
@@ -103,8 +140,8 @@ pub(crate) fn flood(
             };
             let bytes = request();
             // A request fits into the buffer of a socket that has been answered.
-            all[number].socket.write_all(&bytes).expect("the request is sent");
-            all[number].sent_at = Some(now());
+            all.connections[number].socket.write_all(&bytes).expect("the request is sent");
+            all.connections[number].sent_at = Some(now());
         }
         receive(&mut all, &mut idle, &mut outcome, Duration::from_millis(1));
     }
@@ -117,16 +154,14 @@ pub(crate) fn flood(
     outcome
 }
 
-fn receive(all: &mut [Connection], idle: &mut Vec<usize>, outcome: &mut Outcome, within: Duration) {
-    let waiting: Vec<usize> = (0..all.len()).filter(|number| all[*number].sent_at.is_some()).collect();
-    let mut polled: Vec<PollFd<'_>> =
-        waiting.iter().map(|number| PollFd::new(&all[*number].socket, PollFlags::IN)).collect();
-    poll(&mut polled, Some(&Timespec::try_from(within).expect("a short time"))).expect("poll works");
-    let ready: Vec<usize> =
-        waiting.iter().zip(&polled).filter(|(_, fd)| !fd.revents().is_empty()).map(|(number, _)| *number).collect();
+fn receive(all: &mut All, idle: &mut Vec<usize>, outcome: &mut Outcome, within: Duration) {
+    let mut ready = Vec::with_capacity(256);
+    let within = Timespec::try_from(within).expect("a short time");
+    epoll::wait(&all.poll, spare_capacity(&mut ready), Some(&within)).expect("waiting works");
     let at = now();
-    for number in ready {
-        let connection = &mut all[number];
+    for event in ready {
+        let number = event.data.u64() as usize;
+        let connection = &mut all.connections[number];
         let mut buffer = [0; 4_096];
         match connection.socket.read(&mut buffer) {
             Ok(0) => panic!("the server closed a connection: {:?}", String::from_utf8_lossy(&connection.received)),
@@ -138,6 +173,7 @@ fn receive(all: &mut [Connection], idle: &mut Vec<usize>, outcome: &mut Outcome,
             connection.received.clear();
             let sent_at = connection.sent_at.take().expect("a request");
             outcome.answers.push((status, at.saturating_duration_since(sent_at)));
+            outcome.sent.push(sent_at.saturating_duration_since(all.start));
             idle.push(number);
         }
     }

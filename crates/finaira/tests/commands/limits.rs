@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::flood::{Outcome, Pace, flood, transfer};
+use crate::flood::{Outcome, Pace, flood, transfer, transfers};
 use crate::guard::start;
 use crate::harness::{Client, Server, eventually_within};
 
@@ -73,10 +73,13 @@ fn who_guesses_credentials_is_limited_and_others_at_the_address_are_not() {
     assert!(server.stop().success());
 }
 
-/// The longest that 99 of 100 accepted requests may take at twice the capacity.
-const ACCEPTED_WITHIN: Duration = Duration::from_millis(500);
-/// The longest that 99 of 100 refusals may take. The server holds those back for a second that come to a sender that ignores them.
-const REFUSED_WITHIN: Duration = Duration::from_millis(1_500);
+/// The longest that 99 of 100 accepted requests may take at twice the capacity, in a development build on a machine that runs
+/// other tests. Without shedding, they took 2.7 s there.
+const ACCEPTED_WITHIN: Duration = Duration::from_millis(1_500);
+/// How long the server may need to notice the overload.
+const NOTICED_WITHIN: Duration = Duration::from_secs(2);
+/// Transfers of a request. Serving it costs much more than refusing it, so the client can offer twice what the server can do.
+const BATCH: u64 = 60;
 
 #[test]
 fn at_twice_the_capacity_accepted_requests_are_answered_in_time() {
@@ -84,16 +87,17 @@ fn at_twice_the_capacity_accepted_requests_are_answered_in_time() {
     let (server, client, key) = start(data.path(), &[]);
     let mut next = 1_000;
     let mut request = || {
-        next += 1;
-        transfer(&key, next)
+        next += BATCH;
+        transfers(&key, next..next + BATCH)
     };
-    let created = |status| status == 201;
-    let calm = flood(&server.address, 16, Pace::Closed, Duration::from_secs(2), &mut request);
+    let created = |status| status == 200;
+    let calm = flood(&server.address, 4, Pace::Closed, Duration::from_secs(2), &mut request);
     let capacity = calm.per_second(created);
-    assert_eq!(calm.count(created), calm.answers.len(), "16 connections are no overload: {:?}", statuses(&calm));
-    // Without shedding, each connection would wait for more than a second.
-    let connections = ((capacity * 1.2) as usize).clamp(256, 8_000);
-    let loaded = flood(&server.address, connections, Pace::Open(capacity * 2.0), Duration::from_secs(6), &mut request);
+    assert_eq!(calm.count(created), calm.answers.len(), "4 connections are no overload: {:?}", statuses(&calm));
+    // Without shedding, requests would wait for seconds.
+    let connections = ((capacity * 4.0) as usize).clamp(64, 4_000);
+    let loaded = flood(&server.address, connections, Pace::Open(capacity * 2.0), Duration::from_secs(8), &mut request)
+        .sent_after(NOTICED_WITHIN);
     let shed = |status| status == 503 || status == 429;
     let shown = format!(
         "capacity {capacity:.0}/s, {connections} connections, accepted {:.0}/s with p99 {:?}, refused {:.0}/s with p99 {:?}, {} missed",
@@ -106,7 +110,7 @@ fn at_twice_the_capacity_accepted_requests_are_answered_in_time() {
     println!("{shown}");
     assert_eq!(loaded.count(|status| created(status) || shed(status)), loaded.answers.len(), "{:?}", statuses(&loaded));
     assert!(loaded.p99(created) < ACCEPTED_WITHIN, "{shown}");
-    assert!(loaded.p99(shed) < REFUSED_WITHIN, "{shown}");
+    assert!(loaded.p99(shed) < ACCEPTED_WITHIN, "{shown}");
     assert!(loaded.per_second(created) > capacity / 5.0, "{shown}");
     eventually_within(Duration::from_secs(20), || {
         let after = flood(&server.address, 4, Pace::Closed, Duration::from_millis(500), &mut request);

@@ -22,9 +22,8 @@ use crate::metrics::Metrics;
 const TICK: Duration = Duration::from_millis(10);
 /// How long a window of measurements is, at the end of which limits change.
 const WINDOW: Duration = Duration::from_millis(100);
-/// How long the answer to a sender waits that ignores refusals: as long as the shortest `Retry-After`, so that each of its
-/// connections asks at most once a second. With 100 ms, refusing took half of a processor at twice the capacity.
-const HELD_BACK: Duration = Duration::from_secs(1);
+/// How long the answer to a sender waits that ignores refusals, so that each of its connections asks at most ten times a second.
+const HELD_BACK: Duration = Duration::from_millis(100);
 /// Most answers that wait at the same time. Further ones are sent at once.
 const HELD_BACK_MAX: usize = 4_096;
 /// How often the log says how many requests were refused.
