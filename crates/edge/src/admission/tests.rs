@@ -1,3 +1,5 @@
+//! Tables of who is admitted, and loads that are played against the limits.
+
 use super::*;
 
 const WINDOW: Span = Span::from_ns(100_000_000);
