@@ -177,6 +177,7 @@ def time(ns):
 
 # --- plain sections: the content of each kind of entry ---
 
+SETTINGS = "tenant issuer client role revoked_token signing_key".split()
 STATUSES = "posted held in_review declined refused voided expired refunded".split()
 CAUSES = "deadline approve decline capture void refund increment".split()
 MISSING = "attribute_absent window_truncated too_many_entities expression_failed out_of_range unavailable".split()
@@ -390,8 +391,36 @@ class Plain(Bytes):
     def api_key(self):
         return {"key": self.varint(), "hash": self.hash(), "scopes": self.varint(), "name": self.text()}
 
-    def principal(self):
-        return {"principal": self.varint(), "kind": self.choice(("system", "service", "person")), "name": self.text()}
+    def principal(self, version):
+        fields = {"principal": self.varint(), "kind": self.choice(("system", "service", "person")), "name": self.text()}
+        if version >= 2:
+            fields |= {"issuer": self.text(), "subject": self.text()}
+        return fields
+
+    def setting(self):
+        return {"setting": self.choice(SETTINGS), "name": self.text()}
+
+    def rules(self):
+        demand = lambda: self.choice(("direct", "approval"))
+        bound = lambda: ("%s/%d" % (self.text(), self.uint(1)), self.varint())
+        return {"limits": demand(), "imports": demand(), "reversals_above": dict(self.many(bound))}
+
+    def proposal(self):
+        operations = {
+            1: ("transfer", self.transfer),
+            2: ("set_limits", self.limits),
+            3: ("reverse", self.uuid),
+            4: ("open_import", self.uuid),
+            5: ("approval_rules", self.rules),
+        }
+        proposal, number = self.uuid(), self.uint(1)
+        if number not in operations:
+            raise Damaged("%d is not a proposed operation" % number)
+        name, read = operations[number]
+        return {"proposal": proposal, name: read(), "reason": self.text(), "expires_at": self.varint()}
+
+    def proposal_ended(self):
+        return {"proposal": self.uuid(), "end": self.choice(("approved", "rejected", "withdrawn"))}
 
     def credential(self, version):
         fields = {"credential": self.varint(), "principal": self.varint(), "kind": self.choice(("api_key",))}
@@ -424,16 +453,22 @@ KINDS = {
     18: ("scheduled_cancelled", lambda plain, _: {"id": plain.uuid()}),
     19: ("indexes_chosen", lambda plain, _: {"ledger": plain.varint(), "fields": plain.varint()}),
     20: ("journal_continued", lambda plain, _: plain.continued()),
-    21: ("principal_added", lambda plain, _: plain.principal()),
+    21: ("principal_added", Plain.principal),
     22: ("credential_added", Plain.credential),
     23: ("key_used", lambda plain, _: {"items": plain.varint(), "parts": plain.many(lambda: plain.uint(8))}),
     24: ("credential_revoked", lambda plain, _: {"credential": plain.varint()}),
+    25: ("setting_put", lambda plain, _: plain.setting() | {"document": plain.text()}),
+    26: ("setting_removed", lambda plain, _: plain.setting()),
+    27: ("personal_data_read", lambda plain, _: {"payment": plain.uuid(), "attributes": plain.many(plain.text)}),
+    28: ("proposal_made", lambda plain, _: plain.proposal()),
+    29: ("proposal_ended", lambda plain, _: plain.proposal_ended()),
     30: ("import_started", lambda plain, _: plain.import_started()),
     31: ("account_staged", lambda plain, _: {"import": plain.varint(), **plain.account(version=2)}),
     32: ("transfer_staged", lambda plain, _: {"import": plain.varint(), **plain.transfer(version=2)}),
     33: ("import_noted", lambda plain, _: plain.import_noted()),
+    34: ("approvals_set", lambda plain, _: plain.rules()),
 }
-LAST_VERSION = {3: 2, 4: 2, 7: 3, 8: 3, 22: 2}  # 1 for all other kinds
+LAST_VERSION = {3: 2, 4: 2, 7: 3, 8: 3, 21: 2, 22: 2}  # 1 for all other kinds
 TRANSFER_CREATED, TRANSFER_STAGED, JOURNAL_CONTINUED = 4, 32, 20
 
 

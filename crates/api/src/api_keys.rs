@@ -13,8 +13,6 @@ use crate::scope::{Role, Scope};
 
 /// The longest name of an API key or a principal.
 const NAME_BYTES_MAX: usize = 128;
-/// The most scopes that a request may list: one for each bit.
-const SCOPES_MAX: usize = 32;
 
 /// An API key to create.
 #[derive(Debug, ToSchema)]
@@ -221,29 +219,13 @@ fn neither(fields: &Fields, one: &str, other: &str) -> Problem {
 
 fn scopes(fields: &mut Fields) -> Result<Scope, Problem> {
     let role = fields.text("role", "a string with the name of a role", NAME_BYTES_MAX)?;
-    let is_listed = fields.has("scopes");
-    let Some(role) = role else {
-        if !is_listed {
-            return Err(neither(fields, "scopes", "role"));
-        }
-        let listed = fields.list("scopes", SCOPES_MAX)?;
-        let mut scopes = Scope::default();
-        for (place, one) in listed.iter().enumerate() {
-            let named = one.as_text().and_then(Scope::named);
-            let Some(scope) = named else {
-                let found = one.as_text().map_or_else(|| one.found(), |text| format!("`{}`", shorten(text)));
-                let names: Vec<&str> = Scope::TABLE.iter().map(|(_, name, _)| *name).collect();
-                let detail = format!("found {found}, expected {}", one_of(&names));
-                let pointer = format!("{}/{place}", fields.pointer_of("scopes"));
-                return Err(Problem::new(ErrorCode::InvalidField, detail).at(pointer));
-            };
-            scopes = scopes.and(scope);
-        }
-        return Ok(scopes);
+    let listed = Scope::listed(fields)?;
+    let role = match (role, listed) {
+        (None, None) => return Err(neither(fields, "scopes", "role")),
+        (None, Some(scopes)) => return Ok(scopes),
+        (Some(_), Some(_)) => return Err(fields.invalid("role", "expected `scopes` or `role`, found both")),
+        (Some(role), None) => role,
     };
-    if is_listed {
-        return Err(fields.invalid("role", "expected `scopes` or `role`, found both"));
-    }
     let named = Role::named(&role).map(|role| role.scopes);
     named.ok_or_else(|| {
         let names: Vec<&str> = Role::TABLE.iter().map(|role| role.name).collect();

@@ -65,7 +65,7 @@ pub fn address(account: AccountName, body: &[u8]) -> Result<Parsed<SetAddress>, 
 
 /// Parses the body of `POST /v1/accounts/{id}/limits`.
 pub fn limits(account: AccountName, body: &[u8]) -> Result<Parsed<SetLimits>, Problem> {
-    let limits = read_limits(Fields::of_body(body, LIMITS)?)?;
+    let limits = limits_of(Fields::of_body(body, LIMITS)?)?;
     Ok(unnamed(SetLimits { account, limits }))
 }
 
@@ -134,11 +134,12 @@ const LIMITS: &[&str] = &["min_balance", "max_balance"];
 pub(crate) fn take_limits(fields: &mut Fields) -> Result<Limits, Problem> {
     match fields.take("limits") {
         None => Ok(Limits::NONE),
-        Some(value) => read_limits(Fields::of(value, fields.pointer_of("limits"))?.among(LIMITS)?),
+        Some(value) => limits_of(Fields::of(value, fields.pointer_of("limits"))?.among(LIMITS)?),
     }
 }
 
-fn read_limits(mut fields: Fields) -> Result<Limits, Problem> {
+/// The fields of limits, once all others were taken.
+pub(crate) fn limits_of(mut fields: Fields) -> Result<Limits, Problem> {
     Ok(Limits { min_balance: bound(&mut fields, "min_balance")?, max_balance: bound(&mut fields, "max_balance")? })
 }
 

@@ -1,7 +1,9 @@
 //! The table of every error that a client can get, with its HTTP status, name and title, and the mapping from refusals
 //! of the engine to errors.
 
-use engine::{CredentialStatus, IdentityRefusal, NotIncrementable, Refusal, SettingRefusal, Verb, WritesClosed};
+use engine::{
+    ApprovalRefusal, CredentialStatus, IdentityRefusal, NotIncrementable, Refusal, SettingRefusal, Verb, WritesClosed,
+};
 use ledger::{AccountStatus, BookStatus, ChangeStatus, ImportRefusal, Setting, TransferStatus};
 
 use crate::identity::IF_MATCH;
@@ -76,10 +78,15 @@ errors! {
     InvalidApiKey = 401 "invalid_api_key" "the API key is not valid",
     ApiKeyExpired = 401 "api_key_expired" "the API key has expired",
     ApiKeyRevoked = 401 "api_key_revoked" "the API key was revoked",
+    InvalidToken = 401 "invalid_token" "the access token is not valid here, or not for who sent it",
+    InvalidDpopProof = 401 "invalid_dpop_proof" "the DPoP proof is missing or not valid",
+    UseDpopNonce = 401 "use_dpop_nonce" "the DPoP proof needs the nonce that the answer carries",
     InsufficientScope = 403 "insufficient_scope" "the API key lacks the scope that this route needs",
     ScopesNotHeld = 403 "scopes_not_held" "the new API key would have scopes that the API key of the request lacks",
     FirstTenantOnly = 403 "first_tenant_only" "only credentials of the first tenant may do this",
     TenantSuspended = 403 "tenant_suspended" "the tenant is suspended",
+    ApprovalByProposer = 403 "approval_by_proposer" "the principal that made a proposal cannot approve or reject it",
+    NotTheProposer = 403 "not_the_proposer" "only the principal that made a proposal can withdraw it",
     NotFound = 404 "not_found" "no route has this path",
     LedgerNotFound = 404 "ledger_not_found" "the ledger does not exist",
     AccountNotFound = 404 "account_not_found" "the account does not exist",
@@ -91,9 +98,11 @@ errors! {
     PrincipalNotFound = 404 "principal_not_found" "the principal does not exist",
     SettingNotFound = 404 "setting_not_found" "the setting does not exist",
     ApiKeyNotFound = 404 "api_key_not_found" "the API key does not exist",
+    ProposalNotFound = 404 "proposal_not_found" "the proposal does not exist",
     EntryNotFound = 404 "entry_not_found" "the entry does not exist",
     TileNotFound = 404 "tile_not_found" "the tree has no such tile",
     ProofsOff = 404 "proofs_off" "the server was started without proofs",
+    IssuerOff = 404 "issuer_off" "the built-in issuer is off, because the server does not know its public address",
     TenantNotFound = 404 "tenant_not_found" "the tenant does not exist",
     MethodNotAllowed = 405 "method_not_allowed" "the path does not support this method",
     RequestTimeout = 408 "request_timeout" "the body of the request did not arrive in time",
@@ -117,8 +126,12 @@ errors! {
     CredentialExistsWithDifferentContent = 409 "credential_exists_with_different_content" "the credential exists with different content",
     LastKeyManager = 409 "last_key_manager" "no other API key could manage API keys",
     TooManyApiKeys = 409 "too_many_api_keys" "there are too many API keys",
+    ClientStateConflict = 409 "client_state_conflict" "the state of the client does not allow this",
     TenantStateConflict = 409 "tenant_state_conflict" "the state of the tenant does not allow this",
     TooManyTenants = 409 "too_many_tenants" "there are too many tenants",
+    ProposalExistsWithDifferentContent = 409 "proposal_exists_with_different_content" "the proposal exists with different content",
+    ProposalEnded = 409 "proposal_ended" "the proposal is not open any more",
+    TooManyProposals = 409 "too_many_proposals" "too many proposals are open",
     TooManySubjects = 409 "too_many_subjects" "too many principals have access tokens",
     SettingExists = 409 "setting_exists" "the setting exists with different content",
     TooManySettings = 409 "too_many_settings" "there are too many settings of this kind",
@@ -139,6 +152,7 @@ errors! {
     InvalidAttribute = 422 "invalid_attribute" "an attribute has an invalid value",
     OccurredNotDeclared = 422 "occurred_not_declared" "the payment type does not accept occurred_at",
     OccurredTooFarAhead = 422 "occurred_too_far_ahead" "occurred_at is too far in the future",
+    ApprovalRequired = 422 "approval_required" "the operation needs the approval of another principal",
     SettingTooLarge = 422 "setting_too_large" "the content of the setting is too large",
     ImportRowRefused = 422 "import_row_refused" "a row of the import is refused",
     PrincipalIsSystem = 422 "principal_is_system" "a principal of the kind system has no credentials",
@@ -158,6 +172,7 @@ errors! {
     DiskReserveReached = 503 "disk_reserve_reached" "the disk is nearly full, so the server refuses writes",
     ClockNotBelieved = 503 "clock_not_believed" "the clock is not believed, so the server refuses writes",
     KeyStoreFull = 503 "key_store_full" "the key store has no room for another subject",
+    IssuerUnavailable = 503 "issuer_unavailable" "the keys of the token's issuer are not available at the moment",
     TenantOpening = 503 "tenant_opening" "the tenant is being opened",
     TenantUnavailable = 503 "tenant_unavailable" "the tenant failed and is not available",
     ProofsBehind = 503 "proofs_behind" "the proofs do not cover the entry yet",
@@ -314,6 +329,15 @@ impl From<&Refusal> for Problem {
                 SettingRefusal::Changed { .. } => ErrorCode::SettingChanged.into(),
                 SettingRefusal::TooLarge { .. } => ErrorCode::SettingTooLarge.into(),
                 SettingRefusal::TooMany { .. } => ErrorCode::TooManySettings.into(),
+            },
+            Refusal::Approval(refusal) => match refusal {
+                ApprovalRefusal::Required(_) => ErrorCode::ApprovalRequired.into(),
+                ApprovalRefusal::NotFound(_) => ErrorCode::ProposalNotFound.into(),
+                ApprovalRefusal::ExistsWithDifferentContent(_) => ErrorCode::ProposalExistsWithDifferentContent.into(),
+                ApprovalRefusal::ByProposer { .. } => ErrorCode::ApprovalByProposer.into(),
+                ApprovalRefusal::NotProposer { .. } => ErrorCode::NotTheProposer.into(),
+                ApprovalRefusal::Ended { .. } => ErrorCode::ProposalEnded.into(),
+                ApprovalRefusal::TooManyOpen(_) => ErrorCode::TooManyProposals.into(),
             },
             Refusal::NoActivePolicy => ErrorCode::NoActivePolicy.into(),
             Refusal::PolicyChanged => ErrorCode::PolicyChanged.into(),

@@ -1,5 +1,6 @@
 //! The event feed: one event for each entry of the journal, in its order, without personal data.
 
+mod of_approvals;
 mod of_identity;
 mod of_import;
 mod of_ledger;
@@ -10,10 +11,12 @@ use journal::{Context, EntryInContext};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::approvals::Rules;
 use crate::decisions::{Deadline, Decision, Reason, RefusedLeg, capture_name};
 use crate::parameters::CursorOrigin;
 use crate::responses::{Account, Assets, Ledger, Transfer, Unknown};
 
+use of_approvals::{ProposalEnded, ProposalMade, approval_data};
 use of_identity::{ApiKeyAdded, CredentialAdded, CredentialRevoked, PrincipalAdded, identity_data};
 use of_import::{AccountStaged, ImportNoted, ImportStarted, TransferStaged};
 use of_ledger::{
@@ -169,6 +172,15 @@ enum EventData {
     /// `api_key_added`
     #[schema(title = "api_key_added")]
     ApiKeyAdded(ApiKeyAdded),
+    /// `approvals_set`
+    #[schema(title = "approvals_set")]
+    ApprovalsSet(Rules),
+    /// `proposal_made`
+    #[schema(title = "proposal_made")]
+    ProposalMade(Box<ProposalMade>),
+    /// `proposal_ended`
+    #[schema(title = "proposal_ended")]
+    ProposalEnded(ProposalEnded),
     /// `setting_put`
     #[schema(title = "setting_put")]
     SettingPut(SettingPut),
@@ -471,6 +483,7 @@ fn data(entry: &Entry, context: &Context) -> Result<(&'static str, EventData), U
             ("policy_activated", EventData::PolicyActivated(data))
         }
         Fact::Identity(fact) => identity_data(fact),
+        Fact::Approval(fact) => approval_data(fact, assets)?,
         Fact::Setting(fact) => setting_data(fact),
         Fact::PersonalDataRead(read) => {
             let attributes = read.attributes.iter().map(ToString::to_string).collect();

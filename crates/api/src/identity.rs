@@ -1,7 +1,7 @@
 //! The id of a request: from its body, or derived from its `Idempotency-Key` header.
 
 use engine::{IfMatch, Key, KeyUsed};
-use types::{AccountId, Digest, DigestBuilder, PaymentId, RequestId, TenantId, TransferId};
+use types::{AccountId, Digest, DigestBuilder, PaymentId, ProposalId, RequestId, TenantId, TransferId};
 
 use crate::errors::ErrorCode;
 use crate::json::{Fields, Json, pointer_to};
@@ -257,6 +257,12 @@ impl Identified for TransferId {
 }
 
 impl Identified for PaymentId {
+    fn from_number(number: u128) -> Self {
+        Self::new(number)
+    }
+}
+
+impl Identified for ProposalId {
     fn from_number(number: u128) -> Self {
         Self::new(number)
     }

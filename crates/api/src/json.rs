@@ -282,6 +282,16 @@ impl Fields {
         self.fields.iter().any(|(known, value)| known == name && *value != Json::Null)
     }
 
+    /// The names of the fields that nobody has taken and that are not null.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.fields.iter().filter(|(_, value)| *value != Json::Null).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The name of a field that nobody has taken; null counts as one.
+    pub(crate) fn first_name(&self) -> Option<String> {
+        self.fields.first().map(|(name, _)| name.clone())
+    }
+
     /// The fields that nobody has taken.
     pub(crate) fn rest(self) -> Vec<(String, Json)> {
         self.fields

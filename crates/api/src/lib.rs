@@ -6,7 +6,9 @@
 #![deny(clippy::arithmetic_side_effects, clippy::integer_division, clippy::indexing_slicing)]
 
 pub mod api_keys;
+pub mod approvals;
 pub mod archive;
+pub mod audit;
 pub mod changes;
 pub mod decisions;
 pub mod errors;

@@ -20,6 +20,7 @@ use crate::{archive, packed};
 
 const API_KEY: &str = "api_key";
 const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The whole document as JSON text.
 pub fn openapi_json() -> String {
@@ -131,6 +132,7 @@ fn operation(route: &Route) -> Operation {
         Body::None => None,
         Body::Json(shape) | Body::Batch(shape) => Some((Required::True, &[JSON][..], reference(shape))),
         Body::Empty(shape) => Some((Required::False, &[JSON][..], reference(shape))),
+        Body::Form(shape) => Some((Required::True, &[FORM][..], reference(shape))),
         Body::Archive => Some((Required::True, &archive::MEDIA_TYPES[..], binary())),
         Body::Packed { .. } => Some((Required::True, &[packed::MEDIA_TYPE][..], binary())),
     } {
@@ -140,7 +142,7 @@ fn operation(route: &Route) -> Operation {
                 "A tar archive of the policy's folder, at most 20 MiB, or compressed with gzip, at most 20 MiB when \
                  decompressed. The server recognises the compression by itself; either content type is accepted for both.",
             ),
-            Body::None | Body::Json(_) | Body::Batch(_) | Body::Empty(_) => None,
+            Body::None | Body::Json(_) | Body::Batch(_) | Body::Empty(_) | Body::Form(_) => None,
         };
         let body = RequestBodyBuilder::new().required(Some(required)).description(summary);
         let content =
@@ -209,7 +211,7 @@ fn components() -> Components {
     ProblemBody::schemas(&mut parts);
     for route in ROUTES {
         let body = match route.body {
-            Body::Json(shape) | Body::Batch(shape) | Body::Empty(shape) => Some(shape),
+            Body::Json(shape) | Body::Batch(shape) | Body::Empty(shape) | Body::Form(shape) => Some(shape),
             Body::None | Body::Archive | Body::Packed { .. } => None,
         };
         let answer = match route.answer {

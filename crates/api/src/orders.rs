@@ -131,7 +131,7 @@ pub struct TransfersBody {
     pub atomic: Option<bool>,
 }
 
-const ACCOUNT_NAME: &str = "a string with the id or the address of an account";
+pub(crate) const ACCOUNT_NAME: &str = "a string with the id or the address of an account";
 
 /// The fields of an account.
 const ACCOUNT: &[&str] = &[
@@ -182,6 +182,20 @@ pub fn transfer(source: &IdSource<'_>, body: &[u8]) -> Result<Parsed<CreateTrans
     let id: TransferId = source.id("/v1/transfers", &mut fields)?;
     let order = transfer_order(id, &mut fields)?;
     Ok(Parsed { request: RequestId::new(id.get()), operation: CreateTransfer(Box::new(order)) })
+}
+
+/// Parses a transfer that is to be made when another principal approves it. Without an id of its own, it gets `id`.
+pub(crate) fn proposed(fields: Fields, id: TransferId) -> Result<TransferOrder, Problem> {
+    /// It is made when it is approved, so it has no time of its own; metadata is set afterwards.
+    const ELSEWHERE: &[&str] = &["timestamp", "metadata", "scheduled_at"];
+    let known: Vec<&str> = TRANSFER.iter().copied().filter(|name| !ELSEWHERE.contains(name)).collect();
+    let mut fields = fields.among(&known)?;
+    let id = fields.parsed("id", ID)?.unwrap_or(id);
+    let order = transfer_order(id, &mut fields)?;
+    if order.new.flags.intersects(TransferFlags::LINKED | TransferFlags::IMPORTED) {
+        return Err(fields.invalid("flags", "a proposed transfer is neither `linked` nor `imported`"));
+    }
+    Ok(order)
 }
 
 /// Parses the body of `POST /v1/accounts/batch`.

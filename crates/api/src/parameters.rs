@@ -202,6 +202,12 @@ pub enum List {
     ApiKeys,
     /// Tenants; the position is the number of a tenant.
     Tenants,
+    /// What principals did; the position is a sequence.
+    Audit,
+    /// Proposals; the position is the sequence of the entry that made one.
+    Proposals,
+    /// Clients, issuers or roles; the position is the time at which one was added, in nanoseconds.
+    Settings,
 }
 
 impl List {
@@ -219,6 +225,9 @@ impl List {
             Self::Payments => "p",
             Self::ApiKeys => "k",
             Self::Tenants => "n",
+            Self::Audit => "u",
+            Self::Proposals => "o",
+            Self::Settings => "g",
         }
     }
 }

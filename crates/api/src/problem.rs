@@ -73,6 +73,7 @@ impl Problem {
             ErrorCode::Stopping,
             ErrorCode::PolicyChanged,
             ErrorCode::ProofsBehind,
+            ErrorCode::IssuerUnavailable,
             ErrorCode::TenantOpening,
         ];
         let later = [ErrorCode::DiskReserveReached, ErrorCode::ClockNotBelieved, ErrorCode::TenantUnavailable];

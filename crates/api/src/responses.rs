@@ -40,6 +40,8 @@ pub struct PersonalData {
     /// The attributes whose key was erased. If the key of the payment's subject was erased, these are all its entities;
     /// the names of its personal attributes were erased with that key.
     pub erased: Vec<String>,
+    /// The id of this read. The entry that records who read the data has the same `request`.
+    pub request: String,
 }
 
 // The values are left out so that they do not get into logs.

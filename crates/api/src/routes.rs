@@ -2,12 +2,14 @@
 //! OpenAPI document.
 
 mod build;
+mod of_approvals;
+mod of_identity;
 mod of_proofs;
 mod of_tenants;
 mod parameters;
 mod table;
 
-use engine::Verb;
+use engine::{ProposalEnd, Verb};
 use policy::limits;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
@@ -117,6 +119,7 @@ pub enum Operation {
     ListPayments,
     /// What is known about an entity, such as a customer.
     GetEntity,
+    ListAudit,
     GetPayment,
     GetDecision,
     /// The decrypted personal data of a payment.
@@ -139,6 +142,42 @@ pub enum Operation {
     ResumeTenant,
     SetTenantQuotas,
     RemoveTenant,
+    /// Which operations need an approval.
+    GetApprovalRules,
+    SetApprovalRules,
+    CreateProposal,
+    ListProposals,
+    GetProposal,
+    /// Approves, rejects or withdraws a proposal.
+    EndProposal(ProposalEnd),
+    CreateClient,
+    ListClients,
+    GetClient,
+    RevokeClient,
+    /// Gives a client a second secret, beside its newest one.
+    RotateClientSecret,
+    /// Adds an issuer of access tokens, or replaces its settings.
+    PutIssuer,
+    ListIssuers,
+    GetIssuer,
+    RemoveIssuer,
+    /// Adds a role, or replaces it.
+    PutRole,
+    ListRoles,
+    RemoveRole,
+    /// The next key of the built-in issuer starts to sign.
+    RotateSigningKeys,
+    /// Takes a key of the built-in issuer out of use at once.
+    WithdrawSigningKey,
+    /// The discovery document of the built-in issuer.
+    GetIssuerMetadata,
+    GetOpenIdConfiguration,
+    /// The keys of the built-in issuer.
+    GetIssuerKeys,
+    /// The token endpoint of the built-in issuer.
+    IssueToken,
+    IntrospectToken,
+    RevokeToken,
     /// Entries of the journal, as a page or as a stream.
     ListEvents,
     /// Confirms that the machine's clock is right.
@@ -199,6 +238,7 @@ impl Route {
             Body::Archive => ARCHIVE_BYTES_MAX,
             Body::Batch(_) => BATCH_BYTES_MAX,
             Body::Packed { record_bytes, .. } => record_bytes.saturating_mul(packed::EVENTS_MAX),
+            Body::Form(_) => issuer::FORM_BYTES_MAX,
             Body::None | Body::Json(_) | Body::Empty(_) => JSON_BYTES_MAX,
         }
     }
@@ -257,6 +297,8 @@ pub enum Body {
     Batch(Shape),
     /// An empty body, or JSON of this shape, none of whose fields is required.
     Empty(Shape),
+    /// A form (`application/x-www-form-urlencoded`) of this shape.
+    Form(Shape),
     /// A tar archive of a policy folder.
     Archive,
     /// Packed records, at most [`packed::EVENTS_MAX`].
@@ -371,6 +413,7 @@ impl Operation {
             Self::GetPayment => "getPayment",
             Self::GetDecision => "getDecision",
             Self::GetEntity => "getEntity",
+            Self::ListAudit => "listAudit",
             Self::GetPersonalData => "getPersonalData",
             Self::ChangePayment(Verb::Approve) => "approvePayment",
             Self::ChangePayment(Verb::Decline) => "declinePayment",
@@ -393,6 +436,34 @@ impl Operation {
             Self::ResumeTenant => "resumeTenant",
             Self::SetTenantQuotas => "setTenantQuotas",
             Self::RemoveTenant => "removeTenant",
+            Self::GetApprovalRules => "getApprovalRules",
+            Self::SetApprovalRules => "setApprovalRules",
+            Self::CreateProposal => "createProposal",
+            Self::ListProposals => "listProposals",
+            Self::GetProposal => "getProposal",
+            Self::EndProposal(ProposalEnd::Approved) => "approveProposal",
+            Self::EndProposal(ProposalEnd::Rejected) => "rejectProposal",
+            Self::EndProposal(ProposalEnd::Withdrawn) => "withdrawProposal",
+            Self::CreateClient => "createClient",
+            Self::ListClients => "listClients",
+            Self::GetClient => "getClient",
+            Self::RevokeClient => "revokeClient",
+            Self::RotateClientSecret => "rotateClientSecret",
+            Self::PutIssuer => "putIssuer",
+            Self::ListIssuers => "listIssuers",
+            Self::GetIssuer => "getIssuer",
+            Self::RemoveIssuer => "removeIssuer",
+            Self::PutRole => "putRole",
+            Self::ListRoles => "listRoles",
+            Self::RemoveRole => "removeRole",
+            Self::RotateSigningKeys => "rotateSigningKeys",
+            Self::WithdrawSigningKey => "withdrawSigningKey",
+            Self::GetIssuerMetadata => "getIssuerMetadata",
+            Self::GetOpenIdConfiguration => "getOpenIdConfiguration",
+            Self::GetIssuerKeys => "getIssuerKeys",
+            Self::IssueToken => "issueToken",
+            Self::IntrospectToken => "introspectToken",
+            Self::RevokeToken => "revokeToken",
             Self::ListEvents => "listEvents",
             Self::ConfirmClock => "confirmClock",
             Self::ProveTransfer => "proveTransfer",

@@ -1,5 +1,14 @@
 //! Scopes: what a credential may do.
 
+use types::shorten;
+
+use crate::errors::ErrorCode;
+use crate::json::{Fields, one_of};
+use crate::problem::Problem;
+
+/// The most scopes that a request may list: one for each bit.
+const LISTED_MAX: usize = 32;
+
 /// Declares the scopes: constant = bit, name, what it permits.
 macro_rules! scopes {
     ($($constant:ident = $bit:literal $name:literal $summary:literal,)*) => {
@@ -30,15 +39,25 @@ scopes! {
     POLICIES_READ = 7 "policies:read" "Read the active policy.",
     POLICIES_WRITE = 8 "policies:write" "Activate policies.",
     EVENTS_READ = 9 "events:read" "Read every entry of the journal.",
-    PERSONAL_READ = 10 "personal:read" "Decrypt the personal data of payments.",
+    PERSONAL_READ = 10 "personal:read" "Decrypt the personal data of payments; every read is recorded.",
     IMPORTS_WRITE = 11 "imports:write" "Import an existing book.",
     PROOFS_READ = 12 "proofs:read" "Read checkpoints, their keys and the hashes of entries.",
     JOURNAL_READ = 13 "journal:read" "Copy the journal's files, in which personal data is encrypted.",
     SERVER_OPERATE = 14 "server:operate" "Operate the server, for example confirm its clock.",
     KEYS_READ = 15 "keys:read" "List API keys, without their secrets.",
     KEYS_MANAGE = 16 "keys:manage" "Create API keys with scopes that the own key has, and revoke any API key.",
+    AUDIT_READ = 17 "audit:read" "Read who did what.",
     TENANTS_READ = 18 "tenants:read" "List the tenants of the installation; only for keys of the first tenant.",
     TENANTS_MANAGE = 19 "tenants:manage" "Create, suspend and remove tenants; only for keys of the first tenant.",
+    CLIENTS_READ = 20 "clients:read" "List the clients of the built-in issuer; only for the first tenant.",
+    CLIENTS_MANAGE = 21 "clients:manage" "Register and revoke clients of the built-in issuer; only for the first tenant.",
+    ISSUERS_READ = 22 "issuers:read" "List the issuers whose access tokens are accepted; only for the first tenant.",
+    ISSUERS_MANAGE = 23 "issuers:manage" "Add and remove issuers of access tokens; only for the first tenant.",
+    PROPOSALS_WRITE = 24 "proposals:write" "Propose operations that another principal approves, and withdraw them.",
+    PROPOSALS_APPROVE = 25 "proposals:approve" "Approve and reject what other principals proposed.",
+    ROLES_READ = 26 "roles:read" "List the roles that the installation added; only for the first tenant.",
+    ROLES_MANAGE = 27 "roles:manage" "Add, change and remove roles of the installation; only for the first tenant.",
+    APPROVALS_MANAGE = 28 "approvals:manage" "Set which operations need an approval.",
 }
 
 // The engine refuses to revoke the last credential with this scope.
@@ -67,8 +86,9 @@ impl Role {
                 .and(Scope::JOURNAL_READ)
                 .and(Scope::KEYS_READ)
                 .and(Scope::IMPORTS_WRITE)
-                .and(Scope::SERVER_OPERATE),
-            summary: "Operates the server, imports books and keeps copies of the journal.",
+                .and(Scope::SERVER_OPERATE)
+                .and(Scope::PROPOSALS_WRITE),
+            summary: "Operates the server, imports books, keeps copies of the journal, and proposes what another principal approves.",
         },
         Self {
             name: "developer",
@@ -100,8 +120,9 @@ impl Role {
                 .and(Scope::REVIEWS_WRITE)
                 .and(Scope::LABELS_WRITE)
                 .and(Scope::POLICIES_READ)
-                .and(Scope::PERSONAL_READ),
-            summary: "Approves and declines payments under review, and sees their personal data.",
+                .and(Scope::PERSONAL_READ)
+                .and(Scope::PROPOSALS_APPROVE),
+            summary: "Approves and declines payments under review, sees their personal data, and approves what others proposed.",
         },
         Self {
             name: "auditor",
@@ -110,9 +131,14 @@ impl Role {
                 .and(Scope::POLICIES_READ)
                 .and(Scope::EVENTS_READ)
                 .and(Scope::PERSONAL_READ)
+                .and(Scope::AUDIT_READ)
                 .and(Scope::PROOFS_READ)
                 .and(Scope::JOURNAL_READ)
-                .and(Scope::KEYS_READ),
+                .and(Scope::KEYS_READ)
+                .and(Scope::CLIENTS_READ)
+                .and(Scope::ISSUERS_READ)
+                .and(Scope::ROLES_READ)
+                .and(Scope::TENANTS_READ),
             summary: "Reads everything, personal data included, and changes nothing.",
         },
     ];
@@ -135,7 +161,14 @@ impl Scope {
     }
 
     /// The scopes that administer the installation. They have an effect only for credentials of the first tenant.
-    pub const INSTALLATION: Self = Self::TENANTS_READ.and(Self::TENANTS_MANAGE);
+    pub const INSTALLATION: Self = Self::TENANTS_READ
+        .and(Self::TENANTS_MANAGE)
+        .and(Self::CLIENTS_READ)
+        .and(Self::CLIENTS_MANAGE)
+        .and(Self::ISSUERS_READ)
+        .and(Self::ISSUERS_MANAGE)
+        .and(Self::ROLES_READ)
+        .and(Self::ROLES_MANAGE);
 
     /// The scopes of both sets.
     #[must_use]
@@ -156,5 +189,24 @@ impl Scope {
     /// The scope with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::TABLE.iter().find(|(_, known, _)| *known == name).map(|(scope, ..)| *scope)
+    }
+
+    /// Reads the field `scopes`: a list of names, without repetitions having a meaning. `None` if it is absent.
+    pub(crate) fn listed(fields: &mut Fields) -> Result<Option<Self>, Problem> {
+        if !fields.has("scopes") {
+            return Ok(None);
+        }
+        let mut scopes = Self::default();
+        for (place, one) in fields.list("scopes", LISTED_MAX)?.iter().enumerate() {
+            let Some(scope) = one.as_text().and_then(Self::named) else {
+                let found = one.as_text().map_or_else(|| one.found(), |text| format!("`{}`", shorten(text)));
+                let names: Vec<&str> = Self::TABLE.iter().map(|(_, name, _)| *name).collect();
+                let pointer = format!("{}/{place}", fields.pointer_of("scopes"));
+                let detail = format!("found {found}, expected {}", one_of(&names));
+                return Err(Problem::new(ErrorCode::InvalidField, detail).at(pointer));
+            };
+            scopes = scopes.and(scope);
+        }
+        Ok(Some(scopes))
     }
 }

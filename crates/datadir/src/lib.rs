@@ -7,6 +7,7 @@ mod place;
 mod proof_keys;
 mod random;
 mod recover;
+mod secret;
 
 pub use key_store::{KEY_LOG, KEY_OWNER, KeyStore, KeyStoreError, ROOT_KEY};
 pub use place::{SYSTEM, ShardPlace, TENANTS};
@@ -16,6 +17,7 @@ pub use proof_keys::{
 };
 pub use random::{Random, new_origin, random, system_random};
 pub use recover::{Fold, Pace, RecoverError, Started, Terms, recover};
+pub use secret::{NewSecretFile, Secret, SecretFileError, read_secret_file};
 
 /// The folder of the journal.
 pub const JOURNAL: &str = "journal";

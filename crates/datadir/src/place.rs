@@ -76,24 +76,3 @@ impl ShardPlace {
         self.directory.join(name)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_shard_has_a_tenant_of_its_own() {
-        let data = Path::new("data");
-        let mut tenants = std::collections::BTreeSet::new();
-        for shard in 0..=u16::MAX {
-            let tenant = ShardPlace::tenant_of(ShardId::new(shard));
-            assert!(tenants.insert(tenant), "tenant {tenant} has two shards");
-            if shard > 1 {
-                assert_eq!(ShardPlace::of_tenant(data, tenant).map(|place| place.shard), Some(ShardId::new(shard)));
-            }
-        }
-        for number in [0, 1, 65_536, u32::MAX] {
-            assert_eq!(ShardPlace::of_tenant(data, TenantId::new(number)), None, "{number}");
-        }
-    }
-}

@@ -10,7 +10,10 @@ use types::RequestId;
 use crate::call::{Call, Trial, unnamed};
 use crate::response::Response;
 use crate::sources::{Installation, Past, Sources};
-use crate::{api_keys, changes, imports, ledgers, orders, packed, past, payment_batch, payments, personal, policies};
+use crate::{
+    api_keys, approvals, audit, changes, imports, ledgers, orders, packed, past, payment_batch, payments, personal,
+    policies,
+};
 
 /// The result of a handler.
 pub(crate) type Handled<F> = Result<Response, F>;
@@ -80,7 +83,14 @@ impl<S: Sources + Sync> Edge<S> {
             Operation::ListApiKeys => api_keys::list(self, call).await,
             Operation::GetApiKey => api_keys::get(self, call).await,
             Operation::RevokeApiKey => api_keys::revoke(self, call).await,
+            Operation::GetApprovalRules => approvals::get_rules(self, call).await,
+            Operation::SetApprovalRules => approvals::set_rules(self, call).await,
+            Operation::CreateProposal => approvals::propose(self, call).await,
+            Operation::ListProposals => approvals::list(self, call).await,
+            Operation::GetProposal => approvals::get(self, call).await,
+            Operation::EndProposal(end) => approvals::end(self, call, end).await,
             Operation::ListPayments
+            | Operation::ListAudit
             | Operation::GetEntity
             | Operation::GetTrialBalance
             | Operation::ListAccountTransfers
@@ -98,6 +108,26 @@ impl<S: Sources + Sync> Edge<S> {
             | Operation::ResumeTenant
             | Operation::SetTenantQuotas
             | Operation::RemoveTenant
+            | Operation::CreateClient
+            | Operation::ListClients
+            | Operation::GetClient
+            | Operation::RevokeClient
+            | Operation::RotateClientSecret
+            | Operation::PutIssuer
+            | Operation::ListIssuers
+            | Operation::GetIssuer
+            | Operation::RemoveIssuer
+            | Operation::PutRole
+            | Operation::ListRoles
+            | Operation::RemoveRole
+            | Operation::RotateSigningKeys
+            | Operation::WithdrawSigningKey
+            | Operation::GetIssuerMetadata
+            | Operation::GetOpenIdConfiguration
+            | Operation::GetIssuerKeys
+            | Operation::IssueToken
+            | Operation::IntrospectToken
+            | Operation::RevokeToken
             | Operation::GetIndex
             | Operation::ListEvents
             | Operation::ConfirmClock
@@ -129,6 +159,7 @@ impl<S: Sources + Sync> Edge<S> {
         let response = match call.head.route.operation {
             Operation::ListPayments => payments::list(self, call).await,
             Operation::GetEntity => payments::entity(self, call).await,
+            Operation::ListAudit => audit::list(self, call).await,
             Operation::GetTrialBalance => past::get_trial_balance(self, call).await,
             Operation::ListAccountTransfers => past::list_account_transfers(self, call).await,
             Operation::ListAccountBalances => past::list_account_balances(self, call).await,
@@ -177,6 +208,26 @@ impl<S: Sources + Sync> Edge<S> {
             | Operation::ResumeTenant
             | Operation::SetTenantQuotas
             | Operation::RemoveTenant
+            | Operation::CreateClient
+            | Operation::ListClients
+            | Operation::GetClient
+            | Operation::RevokeClient
+            | Operation::RotateClientSecret
+            | Operation::PutIssuer
+            | Operation::ListIssuers
+            | Operation::GetIssuer
+            | Operation::RemoveIssuer
+            | Operation::PutRole
+            | Operation::ListRoles
+            | Operation::RemoveRole
+            | Operation::RotateSigningKeys
+            | Operation::WithdrawSigningKey
+            | Operation::GetIssuerMetadata
+            | Operation::GetOpenIdConfiguration
+            | Operation::GetIssuerKeys
+            | Operation::IssueToken
+            | Operation::IntrospectToken
+            | Operation::RevokeToken
             | Operation::GetIndex
             | Operation::CreatePayment
             | Operation::CreatePaymentBatch
@@ -192,6 +243,12 @@ impl<S: Sources + Sync> Edge<S> {
             | Operation::ListApiKeys
             | Operation::GetApiKey
             | Operation::RevokeApiKey
+            | Operation::GetApprovalRules
+            | Operation::SetApprovalRules
+            | Operation::CreateProposal
+            | Operation::ListProposals
+            | Operation::GetProposal
+            | Operation::EndProposal(_)
             | Operation::ListEvents
             | Operation::ConfirmClock
             | Operation::ProveTransfer

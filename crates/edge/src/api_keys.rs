@@ -25,7 +25,7 @@ pub(crate) async fn create<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -
         let key = ApiKey::generate(credential, &mut |bytes: &mut [u8]| edge.sources.fill_with_random(bytes))
             .of(edge.installation.key_tenant);
         let operation = AddApiKey {
-            sender: call.credential,
+            sender: call.sender,
             credential,
             hash: key.hash(),
             owner: owner.clone(),
@@ -67,7 +67,7 @@ pub(crate) async fn get<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> H
 pub(crate) async fn revoke<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     requests::verb(call.body)?;
     let credential = api_keys::key_id(call.head.path_id())?;
-    let (made, reply) = edge.ask_unnamed(call, RevokeCredential { sender: call.credential, credential }).await?;
+    let (made, reply) = edge.ask_unnamed(call, RevokeCredential { sender: call.sender, credential }).await?;
     Ok(Response::found(&edge.shown_key(&reply)).made(made))
 }
 

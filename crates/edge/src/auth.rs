@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use api::{ErrorCode, Problem, Scope};
-use engine::{Credential, CredentialKind, CredentialStatus, Engine};
+use engine::{Credential, CredentialKind, CredentialStatus, Engine, Sender};
 use types::{ActorId, CredentialId, Span, Timestamp};
 use vault::ApiKey;
 
@@ -15,8 +15,8 @@ use vault::ApiKey;
 pub struct Caller {
     /// The principal, which entries carry. Every credential of a principal gives the same actor.
     pub actor: ActorId,
-    /// The credential that was used.
-    pub credential: CredentialId,
+    /// The credential that was used: an API key, or an access token.
+    pub sender: Sender,
     /// The scopes of the credential that was used, as bits of `api::Scope`.
     pub scopes: u32,
 }
@@ -165,7 +165,7 @@ impl ApiKeys {
         // Only who has the secret learns why it is not valid any more.
         known.check(at)?;
         known.use_at(at);
-        Ok(Caller { actor: added.principal, credential: added.credential, scopes: added.scopes })
+        Ok(Caller { actor: added.principal, sender: Sender::ApiKey(added.credential), scopes: added.scopes })
     }
 }
 
@@ -302,7 +302,7 @@ mod tests {
         let (first, second, other) = (key(7, 1), key(8, 2), key(9, 3));
         let keys = knowing(&[added(&first, 3, 5), added(&second, 3, 1), added(&other, 4, 5)]);
         for (key, actor, scopes) in [(&first, 3, 5), (&second, 3, 1), (&other, 4, 5)] {
-            let caller = Caller { actor: ActorId::new(actor), credential: key.credential(), scopes };
+            let caller = Caller { actor: ActorId::new(actor), sender: key.credential().into(), scopes };
             assert_eq!(ask(&keys, &format!("Bearer {}", key.reveal())), Ok(caller));
             assert_eq!(ask(&keys, &format!("bearer  {} ", key.reveal())), Ok(caller));
         }
@@ -359,7 +359,7 @@ mod tests {
     fn a_request_waits_for_its_authenticator_and_needs_the_scope_of_its_route() {
         let presented = Presented { authorization: Some(b"Bearer it"), at: NOW };
         let reads =
-            Caller { actor: ActorId::new(7), credential: CredentialId::new(8), scopes: Scope::LEDGER_READ.bits() };
+            Caller { actor: ActorId::new(7), sender: CredentialId::new(8).into(), scopes: Scope::LEDGER_READ.bits() };
         let status =
             |answer, scope| at_last(authorise(&Slow(answer), presented, scope)).map_err(|problem| problem.status());
         assert_eq!(status(Ok(reads), Scope::LEDGER_READ), Ok(reads));

@@ -3,8 +3,8 @@
 use api::requests::Parsed;
 use api::routes::{Key, Method, Tag};
 use api::{ErrorCode, IDEMPOTENCY_KEY, IF_MATCH, IdempotencyKey, Parameters, Problem, Route, Scope};
-use engine::IfMatch;
-use types::{ActorId, CredentialId, RequestId};
+use engine::{IfMatch, Sender};
+use types::{ActorId, RequestId};
 
 /// The head of a request: path, query parameters, `Idempotency-Key` and `If-Match`. The route has all of its parameters.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ pub struct Call<'r> {
     pub head: &'r Head,
     pub actor: ActorId,
     /// The credential that the caller used.
-    pub credential: CredentialId,
+    pub sender: Sender,
     /// The scopes of the credential. A batch may contain items that need more than the route does.
     pub scopes: Scope,
     pub body: &'r [u8],

@@ -15,6 +15,8 @@ pub mod auth;
 
 mod answer;
 mod api_keys;
+mod approvals;
+mod audit;
 mod call;
 mod changes;
 mod imports;
@@ -30,6 +32,7 @@ mod response;
 mod sources;
 
 pub use answer::Edge;
+pub use audit::AuditWanted;
 pub use call::{Call, Head, Headers};
 pub use past::{StatementPage, Wanted};
 pub use personal::context as sealing_context;

@@ -12,11 +12,12 @@
 use std::collections::BTreeMap;
 
 use api::payments::ToSeal;
+use api::requests::Parsed;
 use api::responses::PersonalData;
-use engine::{DecisionForm, Entry, PaymentDecided, PlainValue};
+use engine::{DecisionForm, Entry, PaymentDecided, PersonalDataRead, PlainValue};
 use serde::Deserialize;
 use serde_json::Value;
-use types::{PaymentId, Sealed};
+use types::{PaymentId, RequestId, Sealed};
 use vault::{Keys as _, OpenedPart, Part, UnsealError, base64url};
 
 use crate::answer::{Edge, Handled};
@@ -27,7 +28,19 @@ use crate::sources::Sources;
 pub(crate) async fn get<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let (entry, decided) = edge.decision_of(call).await?;
     let Opened { attributes, erased } = opened(edge, &entry, &decided)?;
-    Ok(Response::found(&PersonalData { payment: decided.payment.to_string(), attributes, erased }))
+    // Nobody sees personal data without an entry that says so. While writes are refused, so is this.
+    let request = request_id(edge);
+    let read = PersonalDataRead { payment: decided.payment, attributes: [].into() };
+    edge.ask(call, Parsed { request, operation: read }).await?;
+    let (payment, request) = (decided.payment.to_string(), request.to_string());
+    Ok(Response::found(&PersonalData { payment, attributes, erased, request }))
+}
+
+/// An id for a read, so that the answer and its entry can be matched.
+fn request_id<S: Sources>(edge: &Edge<S>) -> RequestId {
+    let mut bytes = [0; 16];
+    edge.sources.fill_with_random(&mut bytes);
+    RequestId::new(u128::from_le_bytes(bytes))
 }
 
 /// Opens the personal data of a payment.

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use api::audit::Deed;
 use api::past::{Instant, Sums, TransferFilter};
 use api::{CursorOrigin, EntityTotals, PaymentFilter, Problem};
 use engine::{Answered, Entry, Operation, Page, Payment, PaymentReply};
@@ -15,6 +16,7 @@ use types::{
 };
 use vault::{KeyTenant, Keys};
 
+use crate::audit::AuditWanted;
 use crate::past::{StatementPage, Wanted};
 use crate::policies::{Installed, Installer};
 
@@ -166,6 +168,9 @@ pub trait Past: Sources {
         limit: usize,
         at: Timestamp,
     ) -> impl Future<Output = Result<EntityTotals, Self::Failure>> + Send;
+
+    /// Returns a page of what principals did.
+    fn audit(&self, wanted: AuditWanted) -> impl Future<Output = Result<Page<Deed, Seq>, Self::Failure>> + Send;
 
     /// Returns the sums over the accounts of a ledger at an instant.
     fn totals_at(&self, ledger: LedgerId, at: Timestamp) -> impl Future<Output = Result<Sums, Self::Failure>> + Send;

@@ -131,6 +131,9 @@ fn send(route: &'static Route, body: &Value) -> Result<(), Problem> {
             match route.path {
                 "/v1/tenants" => api::installation::new_tenant(&body).map(drop),
                 "/v1/tenants/{id}/quotas" => api::installation::quotas(&body).map(drop),
+                "/v1/clients" => api::installation::new_client(&body).map(drop),
+                "/v1/issuers" => api::installation::new_issuer(&body).map(drop),
+                "/v1/roles" => api::installation::new_role(&body).map(drop),
                 _ => api::requests::verb(&body),
             }
         }
@@ -148,7 +151,7 @@ fn answer(route: &'static Route, body: &Value, scopes: Scope) -> Poll<Result<Opt
     let history = CursorOrigin { origin: Origin::new(1), shard: ShardId::new(0) };
     let edge = Edge { installation: Installation::new(TENANT, history, &Nothing), sources: Nothing };
     let body = serde_json::to_vec(body).unwrap();
-    let call = Call { head: &head, actor: ActorId::new(1), credential: CredentialId::new(1), scopes, body: &body };
+    let call = Call { head: &head, actor: ActorId::new(1), sender: CredentialId::new(1).into(), scopes, body: &body };
     let answering = pin!(edge.answer(&call));
     answering.poll(&mut Context::from_waker(Waker::noop()))
 }
@@ -186,6 +189,16 @@ impl<'d> Object<'d> {
                 some
             };
             return vec![without(["principal", "role"]), without(["new_principal", "scopes"])];
+        }
+        let operations = ["transfer", "set_limits", "reverse", "open_import", "approval_rules"];
+        if operations.iter().all(|name| all.contains_key(*name)) {
+            // A proposal has exactly one operation.
+            let one = |operation: &&str| {
+                let mut some = all.clone();
+                some.retain(|name, _| name == operation || !operations.contains(&name.as_str()));
+                some
+            };
+            return operations.iter().map(one).collect();
         }
         let mut examples = vec![all.clone()];
         if all.contains_key("pending_id") {
@@ -275,7 +288,9 @@ fn objects<'d>(document: &'d Value, outer: Object<'d>) -> Vec<Rc<Object<'d>>> {
         }
         let around = Rc::clone(&outer);
         let around = move |object: Value| {
-            let mut example = around.examples(document).swap_remove(0);
+            let mut examples = around.examples(document);
+            let place = examples.iter().position(|example| example.contains_key(name)).unwrap_or(0);
+            let mut example = examples.swap_remove(place);
             example.insert(name.clone(), if is_list { json!([object]) } else { object });
             (around.around)(Value::Object(example))
         };

@@ -21,11 +21,26 @@ pub enum KeyOwner {
     New { kind: PrincipalKind, name: Box<str> },
 }
 
+/// With whose authority a command about API keys is sent. It must be able to manage credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// An API key. The engine checks it again, because it may have ended while the request waited.
+    ApiKey(CredentialId),
+    /// An access token with these scopes. The engine does not know tokens, so whoever sends the command has checked it.
+    Token { scopes: u32 },
+}
+
+impl From<CredentialId> for Sender {
+    fn from(credential: CredentialId) -> Self {
+        Self::ApiKey(credential)
+    }
+}
+
 /// Adds an API key, and its principal if that is new. A retry with the same request id gets the same key.
 #[derive(Debug, Clone)]
 pub struct AddApiKey {
-    /// The credential of the request. It must be able to manage credentials, and cannot give scopes that it lacks.
-    pub sender: CredentialId,
+    /// Who asks. It cannot give scopes that it lacks.
+    pub sender: Sender,
     /// The number of the new key, which its hash depends on. It must be free; see [`NextCredential`].
     pub credential: CredentialId,
     pub hash: Digest,
@@ -41,8 +56,8 @@ pub struct AddApiKey {
 /// Revokes a credential. Doing so again changes nothing.
 #[derive(Debug, Clone)]
 pub struct RevokeCredential {
-    /// The credential of the request. It must be able to manage credentials. It may revoke itself.
-    pub sender: CredentialId,
+    /// Who asks. An API key may revoke itself.
+    pub sender: Sender,
     pub credential: CredentialId,
 }
 
@@ -66,12 +81,12 @@ enum Judged {
 impl AddApiKey {
     fn judge(&self, engine: &Engine, at: Timestamp, request: RequestId) -> Result<Judged, Refusal> {
         let identities = &engine.state.identities;
-        let sender = identities.manager(self.sender, at)?;
+        let held = identities.manager(self.sender, at)?;
         if let Some(known) = identities.added_by(request) {
             self.check_retry(engine, known)?;
             return Ok(Judged::Before(Box::new(engine.credential_reply(known, at))));
         }
-        let missing = self.scopes & !sender.added.scopes;
+        let missing = self.scopes & !held;
         if missing != 0 {
             return Err(IdentityRefusal::ScopesNotHeld { missing }.into());
         }

@@ -77,8 +77,11 @@ impl Judge for SetAddress {
 }
 
 impl Judge for SetLimits {
-    fn judge(&self, _: &Engine, plan: &mut Plan<'_>, _: Timestamp) -> Answered<Self> {
+    fn judge(&self, engine: &Engine, plan: &mut Plan<'_>, _: Timestamp) -> Answered<Self> {
         let account = named(plan, &self.account)?;
+        if plan.limits(account.id) != self.limits {
+            engine.approval_rules().limits.check("setting limits of an account")?;
+        }
         let made = made(plan.set_limits(account.id, self.limits), Refusal::Change)?;
         Ok((made, Box::new(AccountReply::planned(plan, account))))
     }

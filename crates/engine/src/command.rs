@@ -5,7 +5,7 @@ use ledger::{
     Account, AccountPlace, AccountStatus, Book, ImportStatus, PendingState, Scheduled, Transfer, TrialBalance,
 };
 use policy::FeatureValue;
-use types::{ActorId, CredentialId, Name, PaymentId, RequestId, SettingName, TenantId, Timestamp, TransferId};
+use types::{ActorId, CredentialId, Name, PaymentId, RequestId, Seq, SettingName, TenantId, Timestamp, TransferId};
 
 use crate::api_keys::{AddApiKey, CredentialReply, RevokeCredential};
 use crate::batch::{CreateAccounts, CreateTransfers};
@@ -15,8 +15,9 @@ use crate::change::{
 use crate::details::{AccountReply, AnyTransfer, TransferReply};
 use crate::entry::ArtifactChunk;
 use crate::guard::{self, Guard, Guarded};
-use crate::identity::{AdmitSubject, CredentialAdded, PrincipalAdded};
+use crate::identity::{AdmitSubject, CredentialAdded, Principal, PrincipalAdded};
 use crate::order::{CreateTransfer, CreateTransferBatch, OpenAccount, OpenAccountBatch};
+use crate::proposals::{ApprovalRulesReply, EndProposal, ProposalReply, Propose, SetApprovalRules};
 use crate::record_read::PersonalDataRead;
 use crate::reply::{EventResult, LabelReply, Made, Page, PaymentReply, TransferResults};
 use crate::settings::{PutSetting, RemoveSetting, Setting};
@@ -122,6 +123,10 @@ operations! {
         ApiKey(query::ApiKey) -> Box<CredentialReply>,
         ApiKeys(query::ApiKeys) -> Page<CredentialReply, CredentialId>,
         NextCredential(query::NextCredential) -> CredentialId,
+        Principals(query::Principals) -> Vec<(ActorId, Principal)>,
+        ApprovalRules(query::ApprovalRules) -> Box<ApprovalRulesReply>,
+        Proposal(query::Proposal) -> Box<ProposalReply>,
+        Proposals(query::Proposals) -> Page<ProposalReply, Seq>,
         Setting(query::Setting) -> Box<Setting>,
         Settings(query::Settings) -> Page<Setting, SettingName>,
     }
@@ -160,6 +165,7 @@ one_of! {
         ChooseIndexes(ChooseIndexes),
         RecordLabel(RecordLabel),
         ActivatePolicy(ActivatePolicy),
+        SetApprovalRules(SetApprovalRules),
     }
 }
 
@@ -215,6 +221,9 @@ operations! {
         RemoveSetting(RemoveSetting) -> Made,
         RecordRead(PersonalDataRead) -> Made,
         Import(ImportCommand) -> (Made, Box<ImportStatus>),
+        SetApprovalRules(SetApprovalRules) -> (Made, Box<ApprovalRulesReply>),
+        Propose(Propose) -> (Made, Box<ProposalReply>),
+        EndProposal(EndProposal) -> (Made, Box<ProposalReply>),
     }
 }
 

@@ -10,6 +10,7 @@ use types::{
     TenantId, Timestamp, Token,
 };
 
+use crate::approvals::ApprovalFact;
 use crate::guard::KeyUsed;
 use crate::identity::IdentityFact;
 use crate::payment::Leg;
@@ -72,6 +73,8 @@ pub enum Fact {
     PolicyActivated(Arc<PolicyActivated>),
     /// A principal or a credential was added.
     Identity(IdentityFact),
+    /// The rules of four eyes were set, or a proposal was made or ended.
+    Approval(ApprovalFact),
     /// A setting of the installation was put or removed.
     Setting(SettingFact),
     /// Personal data was shown to somebody.
@@ -95,6 +98,7 @@ impl Fact {
             | Self::LabelRecorded(_)
             | Self::ArtifactStored(_)
             | Self::Identity(_)
+            | Self::Approval(_)
             | Self::Setting(_)
             | Self::PersonalDataRead(_)
             | Self::KeyUsed(_)
@@ -115,6 +119,7 @@ impl Fact {
             | Self::PolicyActivated(_)
             | Self::ArtifactStored(_)
             | Self::Identity(_)
+            | Self::Approval(_)
             | Self::Setting(_)
             | Self::PersonalDataRead(_)
             | Self::KeyUsed(_)
@@ -134,6 +139,7 @@ impl Fact {
             | Self::ArtifactStored(_)
             | Self::PolicyActivated(_)
             | Self::Identity(_)
+            | Self::Approval(_)
             | Self::Setting(_) => RestoredFrom::Entry,
             Self::KeyUsed(_) => RestoredFrom::Recent,
             Self::PersonalDataRead(_) => RestoredFrom::Nothing,

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use types::{ActorId, CredentialId, Digest, DigestBuilder, RequestId, Timestamp, TokenSubject};
 
+use crate::api_keys::Sender;
 use crate::decide::{Decide, Decided, Recording};
 use crate::entry::{Entry, Fact, Header};
 use crate::{Answered, Engine, Made, Refusal};
@@ -135,7 +136,7 @@ pub enum IdentityRefusal {
     /// The credential of the request ended after the request was authenticated.
     #[error("API key {sender}, which sent this request, is {}", status.name())]
     SenderEnded { sender: CredentialId, status: CredentialStatus },
-    /// The credential of the request cannot add or revoke credentials.
+    /// The credential of the request cannot add or revoke credentials; 0 stands for an access token.
     #[error("API key {0}, which sent this request, may not manage API keys")]
     SenderMayNotManage(CredentialId),
     /// A credential can only give scopes that it has.
@@ -337,18 +338,20 @@ impl Identities {
         Ok(actor)
     }
 
-    /// The credential of a request that adds or revokes credentials at `at`. The transport checked it before; it may have
-    /// ended since.
-    pub(crate) fn manager(&self, sender: CredentialId, at: Timestamp) -> Result<&Credential, IdentityRefusal> {
-        let credential = self.credentials.get(&sender).ok_or(IdentityRefusal::CredentialNotFound(sender))?;
-        let status = credential.status_at(at);
-        if status != CredentialStatus::Active {
-            return Err(IdentityRefusal::SenderEnded { sender, status });
-        }
-        if !credential.manages() {
-            return Err(IdentityRefusal::SenderMayNotManage(sender));
-        }
-        Ok(credential)
+    /// The scopes of who adds or revokes credentials at `at`. The transport checked an API key before; it may have ended since.
+    pub(crate) fn manager(&self, sender: Sender, at: Timestamp) -> Result<u32, IdentityRefusal> {
+        let (sender, scopes) = match sender {
+            Sender::ApiKey(sender) => {
+                let credential = self.credentials.get(&sender).ok_or(IdentityRefusal::CredentialNotFound(sender))?;
+                let status = credential.status_at(at);
+                if status != CredentialStatus::Active {
+                    return Err(IdentityRefusal::SenderEnded { sender, status });
+                }
+                (sender, credential.added.scopes)
+            }
+            Sender::Token { scopes } => (CredentialId::new(0), scopes),
+        };
+        if scopes & KEYS_MANAGE == 0 { Err(IdentityRefusal::SenderMayNotManage(sender)) } else { Ok(scopes) }
     }
 
     /// The credential that an earlier request with this id added.

@@ -83,6 +83,9 @@ impl Engine {
             ImportCommand::Discard(id) => (*id, ledger.plan_import_end(*id, ImportState::Discarded)),
         };
         let fact = planned?;
+        if fact.is_some() && matches!(command, ImportCommand::Open(_)) {
+            self.approval_rules().imports.check("opening an import")?;
+        }
         let made = if fact.is_some() { Made::Now } else { Made::Before };
         if let Some(fact) = fact {
             self.commit_row(now, request, fact, sink);

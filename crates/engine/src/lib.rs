@@ -10,6 +10,8 @@
 mod accounts_page;
 mod activate_policy;
 mod api_keys;
+mod approvals;
+mod artifact;
 mod batch;
 mod change;
 mod change_payment;
@@ -28,6 +30,7 @@ mod increment_payment;
 mod order;
 mod payment;
 mod payments;
+mod proposals;
 pub mod query;
 mod record_label;
 mod record_read;
@@ -50,7 +53,12 @@ use types::{
 
 pub use accounts_page::{ACCOUNTS_EXAMINED_MAX, AccountFilter};
 pub use activate_policy::ActivatePolicy;
-pub use api_keys::{AddApiKey, CredentialReply, KeyOwner, RevokeCredential};
+pub use api_keys::{AddApiKey, CredentialReply, KeyOwner, RevokeCredential, Sender};
+pub use approvals::{
+    ApprovalFact, ApprovalRefusal, ApprovalRules, Demand, PROPOSAL_LIFETIME_MAX, PROPOSALS_ENDED_MAX,
+    PROPOSALS_OPEN_MAX, Proposal, ProposalEnd, ProposalEnded, ProposalMade, ProposalStatus, Proposed, REASON_BYTES_MAX,
+    REVERSAL_BOUNDS_MAX,
+};
 pub use batch::{CreateAccounts, CreateTransfers};
 pub use change::{
     CancelScheduled, ChooseIndexes, SetAccountMetadata, SetAddress, SetLimits, SetPaymentMetadata, SetTransferMetadata,
@@ -81,6 +89,7 @@ pub use order::{
 };
 pub use payment::{Asked, Increment, Label, Leg, Payment, Recorded};
 pub use payments::{PastPayment, PastPayments};
+pub use proposals::{ApprovalRulesReply, EndProposal, Proposable, ProposalReply, Propose, SetApprovalRules};
 pub use record_label::RecordLabel;
 pub use record_read::PersonalDataRead;
 pub use reply::{
@@ -275,6 +284,16 @@ impl Engine {
         self.state.identities.principals.iter().map(|(actor, principal)| (*actor, principal))
     }
 
+    /// The rules that say which operations need an approval.
+    pub fn approval_rules(&self) -> &ApprovalRules {
+        &self.state.approvals.rules
+    }
+
+    /// The proposals that the state keeps, in the order in which they were made.
+    pub fn proposals(&self) -> impl Iterator<Item = &Proposal> {
+        self.state.approvals.proposals.values()
+    }
+
     /// All credentials, in order of number.
     pub fn credentials(&self) -> impl Iterator<Item = &Credential> {
         self.state.identities.credentials.values()
@@ -331,6 +350,7 @@ impl Engine {
             | Fact::ArtifactStored(_)
             | Fact::PolicyActivated(_)
             | Fact::Identity(_)
+            | Fact::Approval(_)
             | Fact::Setting(_)
             | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_) => true,

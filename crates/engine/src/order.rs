@@ -187,7 +187,7 @@ fn schedule(plan: &mut Plan<'_>, scheduled: Scheduled) -> Ordered<AnyTransfer> {
 }
 
 /// The request to the ledger, with accounts and ledger filled in and the asset checked.
-fn in_its_ledger(plan: &Plan<'_>, order: &TransferOrder) -> Result<NewTransfer, Refusal> {
+pub(crate) fn in_its_ledger(plan: &Plan<'_>, order: &TransferOrder) -> Result<NewTransfer, Refusal> {
     const UNKNOWN: LedgerId = LedgerId::new(0);
     let at_address = |address: &Option<Address>, id: AccountId| match address {
         Some(address) => named(plan, &AccountName::Address(address.clone())).map(|account| account.id),

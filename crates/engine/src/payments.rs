@@ -61,6 +61,7 @@ impl PastPayment {
             | Fact::PolicyActivated(_)
             | Fact::StateDigest(_)
             | Fact::Identity(_)
+            | Fact::Approval(_)
             | Fact::Setting(_)
             | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_) => return false,

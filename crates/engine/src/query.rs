@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 
 use ledger::{AccountPlace, Book, MetadataOf, TransferKey};
-use types::{AccountId, CredentialId, ImportId, LedgerId, Name, PaymentId, SettingName, Timestamp, Token, TransferId};
+use types::{
+    AccountId, ActorId, CredentialId, ImportId, LedgerId, Name, PaymentId, ProposalId, Seq, SettingName, Timestamp,
+    Token, TransferId,
+};
 
 use crate::accounts_page::AccountFilter;
+use crate::approvals::ProposalStatus;
 use crate::command::{Look, PAGE_MAX};
 use crate::details::{AccountName, AccountReply, AnyTransfer, TransferReply, named};
 use crate::{Answered, Engine, LabelReply, Page, PaymentReply, Refusal, SettingKind};
@@ -250,6 +254,35 @@ pub struct ApiKey(pub CredentialId);
 pub struct ApiKeys {
     /// The number of the last key of the previous page, or 0.
     pub after: u64,
+    pub limit: usize,
+}
+
+/// Those of these principals that exist. At most [`crate::EVENTS_MAX`].
+#[derive(Debug, Clone)]
+pub struct Principals(pub Vec<ActorId>);
+
+impl Look for Principals {
+    fn look(&self, engine: &Engine, _: Timestamp) -> Answered<Self> {
+        let known = &engine.state.identities.principals;
+        Ok(self.0.iter().filter_map(|actor| Some((*actor, known.get(actor)?.clone()))).collect())
+    }
+}
+
+/// The rules that say which operations need an approval.
+#[derive(Debug, Clone)]
+pub struct ApprovalRules;
+
+/// The proposal with this id.
+#[derive(Debug, Clone)]
+pub struct Proposal(pub ProposalId);
+
+/// Proposals that the state keeps, in the order in which they were made.
+#[derive(Debug, Clone)]
+pub struct Proposals {
+    /// Only those with this status.
+    pub status: Option<ProposalStatus>,
+    /// The entry of the last proposal of the previous page, or 0.
+    pub after: Seq,
     pub limit: usize,
 }
 

@@ -14,11 +14,13 @@ use types::{
 };
 
 use crate::api_keys::CredentialReply;
+use crate::approvals::ApprovalRefusal;
 use crate::closed::WritesClosed;
 use crate::details::{AccountReply, AnyTransfer, TransferReply, head, version_of};
 use crate::entry::{Incremented, PaymentDecided, PaymentStatus, PolicyActivated, Verb};
-use crate::identity::IdentityRefusal;
+use crate::identity::{IdentityRefusal, Principal};
 use crate::payment::{Asked, Payment};
+use crate::proposals::{ApprovalRulesReply, ProposalReply};
 use crate::settings::{Setting, SettingRefusal};
 
 /// Whether this request made something, or an earlier, equal request did.
@@ -94,6 +96,14 @@ replies! {
         /// A number that no credential has yet.
         NextCredential(CredentialId),
         CredentialMade((Made, Box<CredentialReply>)),
+        /// Principals that were looked up.
+        Principals(Vec<(ActorId, Principal)>),
+        ApprovalRules(Box<ApprovalRulesReply>),
+        Proposal(Box<ProposalReply>),
+        /// In the order in which they were made. The place to continue from is the entry of a proposal.
+        Proposals(Page<ProposalReply, Seq>),
+        ApprovalRulesMade((Made, Box<ApprovalRulesReply>)),
+        ProposalMade((Made, Box<ProposalReply>)),
         /// The principal of a subject.
         Admitted((Made, ActorId)),
         Setting(Box<Setting>),
@@ -312,6 +322,9 @@ pub enum Refusal {
     /// The principal or the credential cannot be added.
     #[error(transparent)]
     Identity(#[from] IdentityRefusal),
+    /// The operation needs an approval, or the proposal cannot be made or ended.
+    #[error(transparent)]
+    Approval(#[from] ApprovalRefusal),
     /// The setting cannot be changed or shown.
     #[error(transparent)]
     Setting(#[from] SettingRefusal),

@@ -7,7 +7,7 @@ use crate::command::Execute;
 use crate::details::client_transfer;
 use crate::order::made;
 use crate::take_orders::Judge;
-use crate::{Answered, Engine, Refusal, Request, Sink};
+use crate::{Answered, Demand, Engine, Made, Refusal, Request, Sink};
 
 /// Reverse a transfer by a new transfer, whose id is [`reversal_id`].
 #[derive(Debug, Clone)]
@@ -34,7 +34,22 @@ impl Execute for ReverseTransfer {
 }
 
 impl Judge for ReverseTransfer {
-    fn judge(&self, _: &Engine, plan: &mut Plan<'_>, _: Timestamp) -> Answered<Self> {
+    fn judge(&self, engine: &Engine, plan: &mut Plan<'_>, _: Timestamp) -> Answered<Self> {
+        let (made, reply) = self.reverse(plan)?;
+        let transfer = &reply.transfer;
+        let asset = plan.book(transfer.ledger).map(|book| book.asset);
+        let bound = asset.and_then(|asset| engine.approval_rules().reversals_above.get(&asset));
+        let needs_approval = made == Made::Now && bound.is_some_and(|bound| transfer.amount > *bound);
+        if needs_approval {
+            Demand::Approval.check("a reversal of this amount")?;
+        }
+        Ok((made, reply))
+    }
+}
+
+impl ReverseTransfer {
+    /// Plans the reversal, whatever the rules of four eyes demand.
+    pub(crate) fn reverse(&self, plan: &mut Plan<'_>) -> Answered<Self> {
         let Self(id) = *self;
         let original = plan.transfer(TransferKey::Client(id)).ok_or(Refusal::TransferNotFound(id))?;
         if original.flags.intersects(TransferFlags::PENDING | TransferFlags::VOID_PENDING_TRANSFER) {

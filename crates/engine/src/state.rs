@@ -8,9 +8,11 @@ use ledger::{Account, AccountPlace, Ledger, MetadataOf, Touched};
 use types::{Amount, Digest, DigestBuilder, Origin, PaymentId, RequestId, Seq, Timestamp};
 
 use crate::Applied;
+use crate::approvals::Approvals;
+use crate::artifact::Artifact;
 use crate::entry::{
-    ArtifactChunk, CaptureTerms, Cause, Entry, Fact, Header, LabelRecorded, PaymentChanged, PaymentDecided,
-    PaymentStatus, PaymentSums, PolicyActivated, Portion, StateDigest,
+    CaptureTerms, Cause, Entry, Fact, Header, LabelRecorded, PaymentChanged, PaymentDecided, PaymentStatus,
+    PaymentSums, PolicyActivated, Portion, StateDigest,
 };
 use crate::guard::Keys;
 use crate::identity::Identities;
@@ -62,34 +64,12 @@ pub(crate) struct State {
     /// The number of the next new stream.
     pub(crate) next_stream: u32,
     pub(crate) identities: Identities,
+    pub(crate) approvals: Approvals,
     pub(crate) settings: Settings,
     pub(crate) keys: Keys,
     /// How many window records were dropped at a bound since the start, for a metric.
     pub(crate) records_dropped: u64,
     since_digest: DigestBuilder,
-}
-
-/// An artifact, of which some or all parts are stored.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Artifact {
-    count: u32,
-    chunks: BTreeMap<u32, Arc<[u8]>>,
-}
-
-impl Artifact {
-    pub(crate) fn has(&self, chunk: &ArtifactChunk) -> bool {
-        self.chunks.contains_key(&chunk.index)
-    }
-
-    /// True if every part is stored.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.count > 0 && self.chunks.len() as u64 == u64::from(self.count)
-    }
-
-    /// The whole artifact, if every part is stored.
-    pub(crate) fn bytes(&self) -> Option<Vec<u8>> {
-        self.is_whole().then(|| self.chunks.values().flat_map(|chunk| chunk.iter().copied()).collect())
-    }
 }
 
 impl Default for State {
@@ -113,6 +93,7 @@ impl Default for State {
             streams: BTreeMap::new(),
             next_stream: 0,
             identities: Identities::default(),
+            approvals: Approvals::default(),
             settings: Settings::default(),
             keys: Keys::default(),
             records_dropped: 0,
@@ -241,9 +222,7 @@ impl State {
             Fact::PaymentChanged(changed) => self.apply_changed(header, changed),
             Fact::LabelRecorded(recorded) => self.apply_label(header, recorded),
             Fact::ArtifactStored(chunk) => {
-                let artifact = self.artifacts.entry(chunk.artifact).or_default();
-                artifact.count = chunk.count;
-                artifact.chunks.insert(chunk.index, Arc::clone(&chunk.bytes));
+                self.artifacts.entry(chunk.artifact).or_default().store(chunk);
                 self.since_digest.bytes(chunk.artifact.as_bytes()).u64(u64::from(chunk.index));
                 self.since_digest.u64(u64::from(chunk.count)).bytes(&chunk.bytes);
             }
@@ -251,6 +230,10 @@ impl State {
             Fact::Identity(fact) => {
                 fact.digest_into(header, &mut self.since_digest);
                 self.identities.apply(header, fact);
+            }
+            Fact::Approval(fact) => {
+                fact.digest_into(header, &mut self.since_digest);
+                self.approvals.apply(header, fact);
             }
             Fact::Setting(fact) => {
                 fact.digest_into(header, &mut self.since_digest);

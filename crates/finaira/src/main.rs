@@ -1,14 +1,18 @@
 //! `finaira`: the command line.
 #![warn(clippy::print_stderr)] // As for standard output: what prints must not panic, see `stdio`.
 
+mod admin;
 mod backtest;
 mod backup;
 mod bench;
 mod bundle_folder;
 mod check_policy;
+mod config;
 mod demo;
+mod fetch;
 mod import;
 mod prove;
+mod remote;
 mod restore;
 mod serve;
 mod stdio;
@@ -16,7 +20,7 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use mimalloc::MiMalloc;
 
 /// Payments are allocated on one thread and freed on another. The allocator of glibc handles that slowly: a quarter of the server's
@@ -36,6 +40,11 @@ struct Arguments {
 enum Command {
     /// Run the server: the engine, its journal and the HTTP API
     Serve(serve::Arguments),
+    /// Administer tenants and API keys, of a running server or in a data directory
+    Admin(Box<admin::Arguments>),
+    /// Check a configuration file, or print one with every key
+    #[command(subcommand)]
+    Config(config::Command),
     /// Run a demo: a server with simulated customers and fraudsters, and a report of the results
     Demo(demo::Arguments),
     /// Decide a file of past payments with a policy
@@ -62,9 +71,16 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let command = match config::with_file(Arguments::command(), std::env::args_os()) {
+        Ok(command) => command,
+        Err(error) => return failed(&error),
+    };
+    let matches = command.get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let result = match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Admin(arguments) => admin::run(&arguments),
+        Command::Config(command) => config::run(&command, &Arguments::command()),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Backtest(arguments) => backtest::run(&arguments),
         Command::Bench(benchmark) => bench::run(&benchmark),
@@ -78,11 +94,13 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            stdio::errln!("finaira: {}", sentence(&error));
-            exit_code(&error)
-        }
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    stdio::errln!("finaira: {}", sentence(error));
+    exit_code(error)
 }
 
 /// The exit code for an error. A failed backup has its own codes; all other errors give 1.

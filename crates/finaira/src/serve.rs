@@ -5,24 +5,52 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use datadir::KeySource;
+use anyhow::{Context as _, bail, ensure};
+use datadir::{KeySource, NewSecretFile, Secret};
 use disk::DirectoryError;
 use journal::Layout;
 use pipeline::ClockBounds;
-use server::{KeyFor, Limits, OpenError, Opened, Options, Stopped, Stopwatch};
+use server::{ClientAuth, KeyFor, Limits, Listening, OpenError, Opened, Options, Stopped, Stopwatch, Tls, TlsFiles};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 use types::{ActorId, Span};
 
 use crate::stdio::outln;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
+    /// Configuration file, in TOML; flags and the environment count before it
+    #[arg(long, env = "FINAIRA_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Data directory, for the journal and the keys; created if it does not exist
     #[arg(long, env = "FINAIRA_DATA", value_name = "DIR")]
     data: PathBuf,
     /// Address and port to listen on, such as 127.0.0.1:7070 or localhost:7070; port 0 picks a free one
     #[arg(long, env = "FINAIRA_LISTEN", value_name = "ADDRESS", default_value_t = server::DEFAULT_ADDRESS.to_string())]
     listen: String,
+    /// Speak plain HTTP on an address that other machines can reach, for example behind a proxy that speaks TLS
+    #[arg(long, env = "FINAIRA_ALLOW_PLAIN_HTTP", value_enum, value_name = "SWITCH", num_args = 0..=1, require_equals = true, default_value_t = Switch::Off, default_missing_value = "on")]
+    allow_plain_http: Switch,
+    /// File with the server's certificate and the intermediate ones, in PEM; turns on TLS 1.3. A new file is used without
+    /// a restart
+    #[arg(long, env = "FINAIRA_TLS_CERTIFICATE", value_name = "FILE")]
+    tls_certificate: Option<PathBuf>,
+    /// File with the private key of the certificate, in PEM (PKCS #8, SEC 1 or PKCS #1); only its owner and its group may
+    /// have access
+    #[arg(long, env = "FINAIRA_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Whether clients show certificates
+    #[arg(long, env = "FINAIRA_TLS_CLIENT_AUTH", value_enum, value_name = "MODE", default_value_t = ClientCertificates::Off)]
+    tls_client_auth: ClientCertificates,
+    /// File with the authorities that issue the certificates of clients, in PEM
+    #[arg(long, env = "FINAIRA_TLS_CLIENT_CA", value_name = "FILE")]
+    tls_client_ca: Option<PathBuf>,
+    /// File for the API key that the first start, or --new-api-key, generates, instead of standard output; it must not
+    /// exist at that moment
+    #[arg(long, env = "FINAIRA_FIRST_CREDENTIAL_FILE", value_name = "FILE")]
+    first_credential_file: Option<PathBuf>,
     /// Most events that may wait for the engine; each event of a batch counts, and requests beyond this get status 503
     #[arg(long, env = "FINAIRA_QUEUE", value_name = "EVENTS", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     queue: u32,
@@ -82,18 +110,39 @@ pub(crate) struct Arguments {
     /// Period within which every sealed segment is read again, at least 1s
     #[arg(long, env = "FINAIRA_SCRUB_PERIOD", value_name = "TIME", default_value = "24h", value_parser = scrub_period)]
     scrub_period: Span,
+    /// How long a tenant other than the first stays open without a request; the next request opens it again
+    #[arg(long, env = "FINAIRA_TENANT_IDLE", value_name = "TIME", default_value = "10m")]
+    tenant_idle: Span,
+    /// Address that clients use, such as https://pay.example: the name of the built-in issuer of access tokens; without it, the
+    /// address that the server listens on, if that is a loopback address
+    #[arg(long, env = "FINAIRA_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
+    /// File with the authorities (PEM) that certify the identity servers whose access tokens are accepted; without it, those that this
+    /// machine trusts
+    #[arg(long, env = "FINAIRA_ISSUER_CA", value_name = "FILE")]
+    issuer_ca: Option<PathBuf>,
     /// Format of the logs
     #[arg(long, env = "FINAIRA_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
     log_format: LogFormat,
     /// Least severe level to log
     #[arg(long, env = "FINAIRA_LOG_LEVEL", default_value = "info")]
-    log_level: tracing::level_filters::LevelFilter,
+    log_level: LevelFilter,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Switch {
     On,
     Off,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum ClientCertificates {
+    /// The server does not ask for one
+    Off,
+    /// A client may show one; one of another authority is refused
+    Optional,
+    /// Every client must show one
+    Required,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -106,9 +155,58 @@ enum LogFormat {
     Json,
 }
 
+impl Arguments {
+    /// Checks what single values do not show.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        self.tls()?;
+        ensure!(
+            self.proof_key.is_none() || !self.new_proof_key,
+            "found --new-proof-key and a file with the key (--proof-key), expected one of them"
+        );
+        Ok(())
+    }
+
+    /// The files of TLS; `None` for plain HTTP.
+    fn tls(&self) -> anyhow::Result<Option<TlsFiles>> {
+        let (certificate, key) = match (&self.tls_certificate, &self.tls_key) {
+            (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
+            (Some(_), None) => bail!("found --tls-certificate without --tls-key, expected both or none"),
+            (None, Some(_)) => bail!("found --tls-key without --tls-certificate, expected both or none"),
+            (None, None) => {
+                ensure!(
+                    self.tls_client_auth == ClientCertificates::Off,
+                    "certificates of clients need TLS; expected --tls-certificate and --tls-key"
+                );
+                return Ok(None);
+            }
+        };
+        let clients = match (self.tls_client_auth, &self.tls_client_ca) {
+            (ClientCertificates::Off, None) => ClientAuth::Off,
+            (ClientCertificates::Off, Some(_)) => {
+                bail!("found --tls-client-ca, expected --tls-client-auth optional or required with it")
+            }
+            (ClientCertificates::Optional, Some(file)) => ClientAuth::Optional(file.clone()),
+            (ClientCertificates::Required, Some(file)) => ClientAuth::Required(file.clone()),
+            (ClientCertificates::Optional | ClientCertificates::Required, None) => {
+                bail!("found --tls-client-auth without --tls-client-ca, expected the authorities of the clients")
+            }
+        };
+        Ok(Some(TlsFiles { certificate, key, clients }))
+    }
+
+    /// The file for the API key that this start generates; `None` if it goes to standard output, or if there is none.
+    fn first_credential_file(&self) -> anyhow::Result<Option<NewSecretFile>> {
+        let Some(file) = &self.first_credential_file else { return Ok(None) };
+        let owner = self.data.join(datadir::KEYS).join(datadir::KEY_OWNER);
+        let is_first = !owner.try_exists().with_context(|| format!("cannot access {}", owner.display()))?;
+        Ok(if is_first || self.new_api_key { Some(NewSecretFile::create(file)?) } else { None })
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    arguments.check()?;
     start_logs(arguments.log_format, arguments.log_level);
-    let options = Options {
+    let mut options = Options {
         data: arguments.data.clone(),
         layout: Layout { segment_bytes: arguments.segment_bytes, ..Layout::STANDARD },
         queue_events_max: usize::try_from(arguments.queue).unwrap_or(usize::MAX),
@@ -132,12 +230,16 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         confirm_clock: arguments.confirm_clock,
         disk_reserve_bytes: arguments.disk_reserve,
         scrub_period: arguments.scrub_period,
+        tenant_idle: arguments.tenant_idle,
         proofs: match (arguments.proofs, &arguments.proof_key) {
             (Switch::Off, _) => None,
             (Switch::On, Some(file)) => Some(KeySource::File(file.clone())),
             (Switch::On, None) if arguments.new_proof_key => Some(KeySource::Renewed),
             (Switch::On, None) => Some(KeySource::Kept),
         },
+        public_url: arguments.public_url.clone(),
+        takes_certificates: arguments.tls_client_auth != ClientCertificates::Off,
+        fetch: Some(std::sync::Arc::new(crate::fetch::Fetcher::new(arguments.issuer_ca.as_deref())?)),
     };
     // One processor is left to the engine thread.
     let workers = std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).max(1);
@@ -146,20 +248,38 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut stop = stop_signal()?;
         // Bind the address first: a first start prints its API key only once, so it should not fail after that.
-        let listener = listen(&arguments.listen).await;
+        let tls = arguments.tls()?.map(Tls::load).transpose()?;
+        if let Some(tls) = &tls {
+            note_validity(tls);
+        }
+        let may_be_reached = tls.is_some() || arguments.allow_plain_http == Switch::On;
+        let listener = listen(&arguments.listen, may_be_reached).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", arguments.listen))?;
         let address = listener.local_addr()?;
         let listener = listener.into_std()?;
+        if options.public_url.is_none() && address.ip().is_loopback() {
+            let scheme = if arguments.tls_certificate.is_some() { "https" } else { "http" };
+            options.public_url = Some(format!("{scheme}://{address}"));
+        }
+        let credential_file = arguments.first_credential_file()?;
         let mut opened = Opened::open(&options)?;
         tracing::info!(%address, last = opened.recovered.last.get(), "serving");
         if let Some(key) = &opened.api_key {
             let (principal, name) = &key.principal;
-            outln!("API key of principal {principal}, {name} (shown once, keep it): {}", key.key)?;
+            match credential_file {
+                Some(file) => {
+                    file.write(&Secret::new(key.key.clone()))?;
+                    outln!("The API key of principal {principal}, {name}, is in the file that --first-credential-file names")?;
+                }
+                None => outln!("API key of principal {principal}, {name} (shown once, keep it): {}", key.key)?,
+            }
         }
-        outln!("Listening on http://{address}")?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        outln!("Listening on {scheme}://{address}")?;
         let mut damages = 0;
         loop {
-            let listening = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
+            let listener = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
+            let listening = Listening { listener, tls: tls.clone() };
             let confirm_clock = match opened.serve(listening, stop).await {
                 Err(Stopped::IndexDamaged { fault, is_clock_believed }) => {
                     tracing::warn!(%fault, "rebuilding the index");
@@ -188,17 +308,35 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     })
 }
 
+/// Logs until when the certificate is valid.
+fn note_validity(tls: &Tls) {
+    let not_after = tls.not_after();
+    if not_after <= server::Clock.now() {
+        tracing::warn!(%not_after, "the TLS certificate has expired; clients will refuse it");
+    } else {
+        tracing::info!(%not_after, "serving TLS 1.3 with a certificate");
+    }
+}
+
 /// Connections that the system completes before the server accepts them. More wait or are refused by the system.
 const BACKLOG: u32 = 4_096;
 
 /// Listens on the first address of a name that works. IPv4 comes first, because a client that looks up `localhost` tries both.
-async fn listen(address: &str) -> anyhow::Result<tokio::net::TcpListener> {
+///
+/// Without TLS, everybody between a client and the server can read API keys. So plain HTTP is only for this machine, unless the
+/// operator knows better.
+async fn listen(address: &str, may_be_reached: bool) -> anyhow::Result<tokio::net::TcpListener> {
     let found = tokio::net::lookup_host(address).await;
     let found = found.context("expected an address or a name, and a port, such as 127.0.0.1:7070")?;
     let mut addresses: Vec<SocketAddr> = found.collect();
     addresses.sort_by_key(SocketAddr::is_ipv6);
     let mut failed = anyhow::anyhow!("the name has no address");
     for address in addresses {
+        ensure!(
+            may_be_reached || address.ip().is_loopback(),
+            "other machines can reach {address}, and plain HTTP shows them API keys and payments; expected --tls-certificate and \
+             --tls-key, an address such as 127.0.0.1, or --allow-plain-http if something else encrypts the connections"
+        );
         match bind(address) {
             Ok(listener) => return Ok(listener),
             Err(error) => failed = error.into(),
@@ -263,14 +401,20 @@ pub(crate) fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 
     })
 }
 
-fn start_logs(format: LogFormat, level: tracing::level_filters::LevelFilter) {
+fn start_logs(format: LogFormat, level: LevelFilter) {
     let terminal = std::io::stderr().is_terminal();
     // A line that cannot be written is lost: to report that on standard error, the library would panic.
     let builder =
         tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).log_internal_errors(false);
+    // The libraries of HTTP and TLS would log pieces of requests.
+    let quiet = level.min(LevelFilter::WARN);
+    let targets = Targets::new().with_default(level).with_targets(LIBRARIES.map(|library| (library, quiet)));
     match format {
-        LogFormat::Text => builder.with_ansi(terminal).init(),
-        LogFormat::Auto if terminal => builder.init(),
-        LogFormat::Auto | LogFormat::Json => builder.json().init(),
+        LogFormat::Text => builder.with_ansi(terminal).finish().with(targets).init(),
+        LogFormat::Auto if terminal => builder.finish().with(targets).init(),
+        LogFormat::Auto | LogFormat::Json => builder.json().finish().with(targets).init(),
     }
 }
+
+/// Libraries that handle what clients send.
+const LIBRARIES: [&str; 5] = ["axum", "h2", "hyper", "hyper_util", "rustls"];

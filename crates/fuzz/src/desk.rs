@@ -5,21 +5,23 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use api::audit::Deed;
 use api::past::{Instant, Sums, TransferFilter};
 use api::{CursorOrigin, Operation, Problem, Scope};
 use edge::{
     Body, Call as Asked, Edge, Head, Installation, Installed, Installer, Sources, StatementPage, Wanted, WithState,
 };
 use engine::{
-    Answered, Applied, CreatePayment, CredentialAdded, CredentialKind, Engine, Entry, Fact, NewPayment, Page,
-    PastPayment, PaymentReply, PolicyActivated, PrincipalAdded, PrincipalKind, Request,
+    AdmitSubject, Answered, Applied, CreatePayment, CredentialAdded, CredentialKind, Engine, Entry, Expected, Fact,
+    NewPayment, Page, PastPayment, PaymentReply, PersonalDataRead, PolicyActivated, PrincipalAdded, PrincipalKind,
+    PutSetting, RemoveSetting, Request, SettingKind,
 };
 use journal::{ContextSource, EntryInContext, Fault, FrameBuilder};
 use ledger::{Account, Assets, Transfer};
 use policy::{Bundle, Policy};
 use types::{
     AccountId, ActorId, CredentialId, Digest, KeyId, LedgerId, Origin, PaymentId, RequestId, Sealed, Seq, ShardId,
-    Span, TenantId, Timestamp, Token, TransferId,
+    Span, TenantId, Timestamp, Token, TokenSubject, TransferId,
 };
 
 use crate::history;
@@ -82,6 +84,7 @@ pub(crate) fn past() -> &'static Past {
             let call = Call::read(request).unwrap_or_else(|problem| panic!("{shown}: {}", problem.detail()));
             assert_eq!(call.answer(&desk), Verdict::Accepted, "{shown}");
         }
+        desk.add_settings();
         let entries = std::mem::take(&mut desk.0.sources.state().made);
         Past { policy, entries }
     })
@@ -127,6 +130,23 @@ impl Desk {
         sources.execute(ActorId::SYSTEM, RequestId::default(), credential).expect("the key is added");
     }
 
+    /// Makes the entries that no route of the API makes.
+    fn add_settings(&self) {
+        let sources = &self.0.sources;
+        let name = || "https://login.example.org".parse().expect("an address is a name");
+        let document = r#"{"audience": "finaira"}"#.into();
+        let kind = SettingKind::Issuer;
+        let put = PutSetting { kind, name: name(), document, expected: Expected::Absent };
+        sources.execute(ACTOR, RequestId::default(), put).expect("the setting is put");
+        let remove = RemoveSetting { kind, name: name(), expected: Expected::Any };
+        sources.execute(ACTOR, RequestId::default(), remove).expect("the setting is removed");
+        let subject = TokenSubject::new("https://login.example.org", "3f2a").expect("short texts");
+        let admit = AdmitSubject { subject, kind: PrincipalKind::Person, name: "Ann".into() };
+        sources.execute(ACTOR, RequestId::default(), admit).expect("the principal is added");
+        let read = PersonalDataRead { payment: PaymentId::new(21), attributes: [].into() };
+        sources.execute(ACTOR, RequestId::new(9), read).expect("the read is recorded");
+    }
+
     fn install(&self, bundle: &Bundle, policy: &Arc<Policy>) -> Result<(), Problem> {
         let by = Installer { actor: ActorId::SYSTEM, request: RequestId::default(), key: None };
         at_once(edge::install(&self.0.sources, by, bundle, Arc::clone(policy))).map(drop)
@@ -138,7 +158,7 @@ impl Desk {
             // Another target covers policies.
             return None;
         }
-        let call = Asked { head, actor: ACTOR, credential: CREDENTIAL, scopes: Scope::ALL, body };
+        let call = Asked { head, actor: ACTOR, sender: CREDENTIAL.into(), scopes: Scope::ALL, body };
         let answered = match at_once(self.0.answer(&call)) {
             Ok(None) => at_once(self.0.answer_from_the_past(&call)),
             answered => answered,
@@ -341,6 +361,12 @@ impl edge::Past for Room {
 
     async fn statement(&self, _: Account, _: (Timestamp, Timestamp), _: usize) -> Result<StatementPage, Problem> {
         Ok(StatementPage { opening: Sums::default(), lines: Vec::new(), next: None })
+    }
+
+    async fn audit(&self, wanted: edge::AuditWanted) -> Result<Page<Deed, Seq>, Problem> {
+        let state = self.state();
+        let fitting = past_entries().iter().chain(&state.made).filter(|entry| wanted.filter.fits(entry));
+        Ok(Page { items: fitting.take(wanted.limit).map(Deed::from).collect(), next: None })
     }
 
     async fn totals_at(&self, _: LedgerId, _: Timestamp) -> Result<Sums, Problem> {

@@ -48,6 +48,11 @@ pub(crate) const REQUESTS: &[&str] = &[
     "POST /v1/api-keys\n{\"name\": \"checkout\", \"new_principal\": {\"kind\": \"service\", \"name\": \"checkout\"}, \
      \"scopes\": [\"payments:read\", \"payments:write\"], \"expires_at\": \"2027-11-18T00:00:00Z\"}",
     "POST /v1/api-keys\n{\"name\": \"Ann\", \"principal\": 1, \"role\": \"administrator\"}",
+    "POST /v1/approval-rules\n{\"imports\": \"approval\", \"reversals_above\": {\"EUR/2\": \"9000\", \"BTC/8\": \"0\"}}",
+    "POST /v1/proposals\n{\"id\": \"50\", \"transfer\": {\"id\": \"60\", \"debit_account\": \"bank\", \"credit_account\": \"3\", \
+     \"amount\": \"7\", \"asset\": \"EUR/2\", \"code\": 1}, \"reason\": \"ticket 4711\", \"expires_in_s\": 3600}",
+    "POST /v1/proposals\n{\"id\": \"51\", \"set_limits\": {\"account\": \"customers:c42:wallet\", \"min_balance\": \"-5\"}}",
+    "POST /v1/proposals/51/withdraw\n",
 ];
 
 /// Valid requests that have not been made yet: one for each route with a JSON body or with none.
@@ -73,6 +78,14 @@ pub(crate) const MORE: &[&str] = &[
      \"role\": \"auditor\"}",
     "POST /v1/api-keys/2/revoke\n{}",
     "POST /v1/api-keys/3/revoke\n",
+    "POST /v1/approval-rules\n{\"limits\": \"approval\", \"imports\": \"approval\", \"reversals_above\": {\"EUR/2\": \"1\", \
+     \"BTC/8\": \"0\"}}",
+    "POST /v1/proposals\n{\"id\": \"52\", \"transfer\": {\"pending_id\": \"8\", \"amount\": \"max\", \"flags\": \
+     [\"post_pending_transfer\"]}}",
+    "POST /v1/proposals\n{\"id\": \"53\", \"reverse\": {\"transfer\": \"7\"}}",
+    "POST /v1/proposals\n{\"id\": \"54\", \"open_import\": {\"import\": \"30\"}}",
+    "POST /v1/proposals\n{\"id\": \"55\", \"approval_rules\": {\"limits\": \"direct\"}}",
+    "POST /v1/proposals/50/withdraw\n{}",
     "POST /v1/payments\n{\"id\": \"42\", \"type\": \"card\", \"amount\": \"90000\", \"asset\": \"EUR/2\", \
      \"attributes\": {\"customer\": \"ann\"}}",
 ];
@@ -99,11 +112,19 @@ pub(crate) const QUESTIONS: &[&str] = &[
     "GET /v1/api-keys?limit=2",
     "GET /v1/api-keys?cursor=00000000-0000-0000-0000-000000001234.0.k1",
     "GET /v1/api-keys/2",
+    "GET /v1/approval-rules",
+    "GET /v1/proposals?status=open&limit=2",
+    "GET /v1/proposals?cursor=00000000-0000-0000-0000-000000001234.0.o1",
+    "GET /v1/proposals/51",
     "GET /v1/payments?status=in_review&limit=10",
     "GET /v1/payments?customer=bob&type=card&decision=approve&min_amount=1&max_amount=99&metadata.tier=7&reversed=true",
     "GET /v1/entities/customer/bob?limit=3",
     "GET /v1/payments/21/decision",
     "GET /v1/events?cursor=00000000-0000-0000-0000-000000001234.0.3&limit=2",
+    "GET /v1/payments/21/personal-data",
+    "GET /v1/audit?actor=1&kind=payment_changed,personal_data_read&since=2026-11-18T00:00:00Z&limit=2",
+    "GET /v1/audit?payment=21&account=customers:c42:wallet&reversed=true&until=2027-01-01T00:00:00Z",
+    "GET /v1/audit?cursor=00000000-0000-0000-0000-000000001234.0.u7",
 ];
 
 /// The wallet policy that the tests share, with a file mapping that makes the rows of a file transfers.

@@ -81,6 +81,9 @@ impl<'a> Call<'a> {
             Operation::ConfirmClock => requests::verb(self.body),
             Operation::CreateTenant => installation::new_tenant(self.body).map(drop),
             Operation::SetTenantQuotas => installation::quotas(self.body).map(drop),
+            Operation::CreateClient => installation::new_client(self.body).map(drop),
+            Operation::PutIssuer => installation::new_issuer(self.body).map(drop),
+            Operation::PutRole => installation::new_role(self.body).map(drop),
             Operation::ProveConsistency => {
                 parameters.parsed::<u64>("from")?;
                 parameters.parsed::<u64>("to").map(drop)
@@ -141,6 +144,7 @@ impl<'a> Call<'a> {
             | Operation::GetDecision
             | Operation::GetPersonalData
             | Operation::GetEntity
+            | Operation::ListAudit
             | Operation::ChangePayment(_)
             | Operation::ChangePaymentBatch
             | Operation::RecordLabel
@@ -155,6 +159,29 @@ impl<'a> Call<'a> {
             | Operation::SuspendTenant
             | Operation::ResumeTenant
             | Operation::RemoveTenant
+            | Operation::GetApprovalRules
+            | Operation::SetApprovalRules
+            | Operation::CreateProposal
+            | Operation::ListProposals
+            | Operation::GetProposal
+            | Operation::EndProposal(_)
+            | Operation::ListClients
+            | Operation::GetClient
+            | Operation::RevokeClient
+            | Operation::RotateClientSecret
+            | Operation::ListIssuers
+            | Operation::GetIssuer
+            | Operation::RemoveIssuer
+            | Operation::ListRoles
+            | Operation::RemoveRole
+            | Operation::RotateSigningKeys
+            | Operation::WithdrawSigningKey
+            | Operation::GetIssuerMetadata
+            | Operation::GetOpenIdConfiguration
+            | Operation::GetIssuerKeys
+            | Operation::IssueToken
+            | Operation::IntrospectToken
+            | Operation::RevokeToken
             | Operation::ProveTransfer
             | Operation::ProvePayment
             | Operation::ProveEntry
@@ -171,7 +198,7 @@ impl<'a> Call<'a> {
     /// Checks that a cursor equals the one that its list gives for the position, and that a packed filter encodes as it
     /// was decoded.
     fn check_what_is_written_back(&self) {
-        const LISTS: [List; 11] = [
+        const LISTS: [List; 14] = [
             List::Events,
             List::Accounts,
             List::Scheduled,
@@ -183,6 +210,9 @@ impl<'a> Call<'a> {
             List::Payments,
             List::ApiKeys,
             List::Tenants,
+            List::Audit,
+            List::Proposals,
+            List::Settings,
         ];
         for list in LISTS {
             let read = |text: &str| HISTORY.position::<u128>(text, list);

@@ -137,6 +137,7 @@ impl Term {
             | Fact::PolicyActivated(_)
             | Fact::StateDigest(_)
             | Fact::Identity(_)
+            | Fact::Approval(_)
             | Fact::Setting(_)
             | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_) => {}

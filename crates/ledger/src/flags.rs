@@ -69,7 +69,8 @@ flags! {
         IMPORTED = 4 "imported",
         /// Allows nothing except voiding pending transfers.
         CLOSED = 5 "closed",
-        /// Only legs of payments move money here; clients' transfers are refused. This flag is Finaira's own.
+        /// Only legs of payments move money here, and clients' transfers that a second principal approved. This flag is Finaira's
+        /// own.
         POLICY_ONLY = 15 "policy_only",
     }
 }

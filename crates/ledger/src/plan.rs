@@ -104,6 +104,7 @@ impl Ledger {
 pub struct Plan<'a> {
     ledger: &'a Ledger,
     at: Timestamp,
+    is_approved: bool,
     facts: Vec<Fact>,
     times: Times,
     books: Overlay<LedgerId, Book>,
@@ -139,6 +140,7 @@ impl<'a> Plan<'a> {
         Self {
             ledger,
             at,
+            is_approved: false,
             facts: Vec::new(),
             times: Times { used: 0, last_account: ledger.last_account, last_transfer: ledger.last_transfer },
             books: Overlay::default(),
@@ -151,6 +153,12 @@ impl<'a> Plan<'a> {
             scheduled: Overlay::default(),
             indexes: Overlay::default(),
         }
+    }
+
+    /// The same plan for requests that a second principal approved: they may move money on accounts with the flag `policy_only`.
+    #[must_use]
+    pub fn approved(self) -> Self {
+        Self { is_approved: true, ..self }
     }
 
     /// Opens a book of accounts in `asset`. It takes none of the plan's timestamps.

@@ -145,7 +145,7 @@ statuses! {
         CreditAccountNotFound = 22 "credit_account_not_found" "the credit account does not exist",
         AccountsMustHaveTheSameLedger = 23 "accounts_must_have_the_same_ledger" "the two accounts are in different ledgers",
         TransferMustHaveTheSameLedgerAsAccounts = 24 "transfer_must_have_the_same_ledger_as_accounts" "the transfer is in a different ledger than its accounts",
-        AccountIsPolicyOnly = 1000 "account_is_policy_only" "only payments move money on this account",
+        AccountIsPolicyOnly = 1000 "account_is_policy_only" "only payments, and transfers that a second principal approved, move money on this account",
         PendingTransferNotFound = 25 "pending_transfer_not_found" "the pending transfer does not exist",
         PendingTransferNotPending = 26 "pending_transfer_not_pending" "the transfer to post or void is not a pending transfer",
         PendingTransferHasDifferentDebitAccountId = 27 "pending_transfer_has_different_debit_account_id" "the pending transfer has a different debit account",

@@ -193,7 +193,7 @@ pub struct Verified {
 }
 
 /// The issuers whose tokens count, and their keys.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Verifier {
     issuers: BTreeMap<Arc<str>, Issuer>,
 }
@@ -226,6 +226,30 @@ impl Verifier {
         Ok(Self { issuers })
     }
 
+    /// Adds an issuer, or replaces its settings; its keys stay. What a [`crate::TokenCache`] remembers follows the earlier settings, so
+    /// the caller clears it before any other token is verified.
+    ///
+    /// # Errors
+    /// Fails, and changes nothing, if the settings cannot be used, or if there are too many issuers.
+    pub fn put(&mut self, settings: IssuerSettings) -> Result<(), SettingsError> {
+        settings.check()?;
+        if let Some(known) = self.issuers.get_mut(settings.issuer.as_str()) {
+            known.settings = settings;
+            return Ok(());
+        }
+        if self.issuers.len() >= ISSUERS_MAX {
+            return Err(SettingsError::ManyIssuers { found: self.issuers.len().saturating_add(1), max: ISSUERS_MAX });
+        }
+        let name: Arc<str> = settings.issuer.as_str().into();
+        self.issuers.insert(Arc::clone(&name), Issuer { name, settings, keys: KeySet::default() });
+        Ok(())
+    }
+
+    /// The settings of an issuer.
+    pub fn settings(&self, issuer: &str) -> Option<&IssuerSettings> {
+        self.issuers.get(issuer).map(|issuer| &issuer.settings)
+    }
+
     /// The names of the issuers.
     pub fn issuers(&self) -> impl Iterator<Item = &Arc<str>> {
         self.issuers.keys()
@@ -234,6 +258,11 @@ impl Verifier {
     /// Trusts an issuer no longer: its tokens are refused, the remembered ones too. Returns whether it was trusted before.
     pub fn revoke(&mut self, issuer: &str) -> bool {
         self.issuers.remove(issuer).is_some()
+    }
+
+    /// When the keys of an issuer were last fetched.
+    pub fn fetched_at(&self, issuer: &str) -> Option<Timestamp> {
+        self.issuers.get(issuer)?.keys.fetched_at()
     }
 
     /// The keys of an issuer, to be fetched.

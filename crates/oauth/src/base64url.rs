@@ -3,13 +3,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-pub(crate) fn encode(bytes: &[u8]) -> String {
+/// Encodes `bytes`.
+pub fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// Decodes. Every byte string has exactly one encoding: padding is refused, as are white space, the characters `+` and
 /// `/`, and a last character with unused bits that are not 0.
-pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
+pub fn decode(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 

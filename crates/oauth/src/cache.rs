@@ -61,6 +61,13 @@ impl TokenCache {
         self.shard(&hash).lock().unwrap_or_else(PoisonError::into_inner).insert(hash, verified, self.half);
     }
 
+    /// Forgets all tokens.
+    pub fn clear(&self) {
+        for shard in &self.shards {
+            *shard.lock().unwrap_or_else(PoisonError::into_inner) = Shard::default();
+        }
+    }
+
     /// How many tokens are remembered, among them some that do not count any more.
     pub fn len(&self) -> usize {
         let len = |shard: &Mutex<Shard>| {

@@ -167,6 +167,37 @@ impl Proofs {
         key: Thumbprint,
         now: Timestamp,
     ) -> Result<(), ProofError> {
+        self.key_of(headers, target, Some((token, key)), now).map(|_key| ())
+    }
+
+    /// Checks the proof of a request for a token, and returns the key that the token is to be bound to (RFC 9449, section 5).
+    /// There is no token yet that the proof could be for. A proof that passes is used up.
+    ///
+    /// # Errors
+    /// As for [`Proofs::check`].
+    pub fn check_token_request(
+        &self,
+        headers: &[&[u8]],
+        target: Target<'_>,
+        now: Timestamp,
+    ) -> Result<Thumbprint, ProofError> {
+        self.key_of(headers, target, None, now)
+    }
+
+    /// The algorithms that proofs may be signed with.
+    pub fn algorithms(&self) -> &[Algorithm] {
+        &self.algorithms
+    }
+
+    /// Checks a proof, and returns the key that it was made with. `bound` is the token that it must be for, and the key that the
+    /// token is bound to.
+    fn key_of(
+        &self,
+        headers: &[&[u8]],
+        target: Target<'_>,
+        bound: Option<(&str, Thumbprint)>,
+        now: Timestamp,
+    ) -> Result<Thumbprint, ProofError> {
         let [header] = headers else { return Err(ProofError::Count(headers.len())) };
         let text = std::str::from_utf8(header).map_err(|_bytes| ProofError::Jws(JwsError::Encoding("header")))?;
         let proof = Compact::parse(text, EmbeddedKey::Required).map_err(ProofError::Jws)?;
@@ -190,12 +221,15 @@ impl Proofs {
         if at.saturating_add(PROOF_AGE_MAX) < now || at > now.saturating_add(PROOF_AHEAD_MAX) {
             return Err(ProofError::Time { at, now });
         }
-        let hash = Thumbprint::parse(claims.required_name("ath").map_err(ProofError::Claim)?);
-        if hash != Some(Thumbprint::of(token.as_bytes())) {
-            return Err(ProofError::OtherToken);
-        }
-        if public.thumbprint() != key {
-            return Err(ProofError::OtherKey);
+        let key = public.thumbprint();
+        if let Some((token, expected)) = bound {
+            let hash = Thumbprint::parse(claims.required_name("ath").map_err(ProofError::Claim)?);
+            if hash != Some(Thumbprint::of(token.as_bytes())) {
+                return Err(ProofError::OtherToken);
+            }
+            if key != expected {
+                return Err(ProofError::OtherKey);
+            }
         }
         let jti = claims.required_name("jti").map_err(ProofError::Claim)?;
         let nonce = claims.text("nonce").map_err(ProofError::Claim)?.ok_or(ProofError::Nonce)?;
@@ -206,7 +240,7 @@ impl Proofs {
             return Err(ProofError::Signature);
         }
         match self.nonces.use_once(period, &key, jti, now) {
-            Use::First => Ok(()),
+            Use::First => Ok(key),
             Use::Again => Err(ProofError::Replayed),
             Use::Late => Err(ProofError::Nonce),
             Use::Full => Err(ProofError::Full),

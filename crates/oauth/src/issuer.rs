@@ -33,7 +33,7 @@ impl Scopes {
 }
 
 /// What an issuer may do, as the operator configures it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerSettings {
     /// The value of `iss`, compared byte by byte.
     pub issuer: String,
@@ -73,7 +73,7 @@ pub enum Binding {
 }
 
 /// Which tenant a token is for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tenants {
     /// Every token of the issuer is for this one.
     Fixed(TenantId),
@@ -84,10 +84,15 @@ pub enum Tenants {
         /// The tenants of the issuer by the value of the claim.
         tenants: BTreeMap<String, TenantId>,
     },
+    /// A claim says its number, in decimal, and may name every tenant. Only for the issuer that is built into this server.
+    Numbered {
+        /// The names on the way to the claim.
+        path: Vec<String>,
+    },
 }
 
 /// Gives scopes to tokens with a value in a claim.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScopeRule {
     /// The names on the way to the claim: `["realm_access", "roles"]` for the roles of a Keycloak realm.
     pub path: Vec<String>,
@@ -176,6 +181,7 @@ impl IssuerSettings {
         let (tenant_path, has_tenants) = match &self.tenants {
             Tenants::Fixed(_) => (None, true),
             Tenants::Claim { path, tenants } => (Some(path), !tenants.is_empty()),
+            Tenants::Numbered { path } => (Some(path), true),
         };
         let mut paths = paths.chain(tenant_path);
         let empty = [
@@ -216,14 +222,23 @@ impl IssuerSettings {
 
     /// The tenant of a token with these claims, or `None` if the issuer may not speak for the one that it names.
     pub(crate) fn tenant(&self, claims: Claims<'_>) -> Result<Option<TenantId>, ClaimError> {
-        match &self.tenants {
-            Tenants::Fixed(tenant) => Ok(Some(*tenant)),
-            Tenants::Claim { path, tenants } => match claims.at(path)? {
-                Some(Json::Text(value)) => Ok(tenants.get(value).copied()),
-                other => Err(error(&path.join("."), other.map_or("missing", Json::kind), "the name of a tenant")),
-            },
+        let (path, tenants) = match &self.tenants {
+            Tenants::Fixed(tenant) => return Ok(Some(*tenant)),
+            Tenants::Claim { path, tenants } => (path, Some(tenants)),
+            Tenants::Numbered { path } => (path, None),
+        };
+        match (claims.at(path)?, tenants) {
+            (Some(Json::Text(value)), Some(tenants)) => Ok(tenants.get(value).copied()),
+            (Some(Json::Text(value)), None) => Ok(numbered(value)),
+            (other, _) => Err(error(&path.join("."), other.map_or("missing", Json::kind), "the name of a tenant")),
         }
     }
+}
+
+/// The tenant with this number, written as [`TenantId`] is displayed and in no other way.
+fn numbered(text: &str) -> Option<TenantId> {
+    let tenant = TenantId::new(text.parse().ok()?);
+    (tenant.to_string() == text).then_some(tenant)
 }
 
 impl fmt::Display for Scopes {

@@ -260,6 +260,13 @@ impl Thumbprint {
     }
 }
 
+impl fmt::Display for Thumbprint {
+    /// Writes the base64url form, which [`Thumbprint::parse`] reads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&base64url::encode(&self.0))
+    }
+}
+
 fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), JwkError> {
     // RFC 7518, section 2: a number is written with as few bytes as it needs. Otherwise a key had several thumbprints.
     if n.first() == Some(&0) || e.first() == Some(&0) {

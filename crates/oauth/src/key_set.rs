@@ -192,6 +192,11 @@ impl KeySet {
         gone.map(|key| key.retire()).count()
     }
 
+    /// When the keys were last fetched.
+    pub const fn fetched_at(&self) -> Option<Timestamp> {
+        self.fetched_at
+    }
+
     /// Until when the keys may be used, or `None` if they were never fetched.
     pub fn usable_until(&self) -> Option<Timestamp> {
         self.fetched_at.map(|fetched| fetched.saturating_add(STALE_AFTER))

@@ -16,6 +16,9 @@
 //!
 //! Every error has a [`Code`], and [`challenge`] writes both into the response.
 //!
+//! The same strict reading serves the token endpoint of the crate `issuer`: [`Assertion`] is how a client authenticates there
+//! (RFC 7523), and [`Proofs::check_token_request`] finds the key that a new token is to be bound to.
+//!
 //! What a caller must know:
 //!
 //! - **The algorithm** comes from the key and from the issuer's settings; the header only chooses among what both allow. `none`
@@ -31,7 +34,8 @@
 
 mod access_token;
 mod algorithm;
-mod base64url;
+mod assertion;
+pub mod base64url;
 mod cache;
 mod claims;
 mod code;
@@ -48,6 +52,7 @@ mod uri;
 
 pub use access_token::{CLOCK_SKEW_MAX, Confirmation, ISSUERS_MAX, TokenError, Verified, VerifiedToken, Verifier};
 pub use algorithm::Algorithm;
+pub use assertion::{ASSERTION_AHEAD_MAX, ASSERTION_LIFE_MAX, Assertion, AssertionError, Authenticated};
 pub use cache::TokenCache;
 pub use claims::{ClaimError, NAME_BYTES_MAX};
 pub use code::{Code, challenge};

@@ -1,12 +1,14 @@
-//! Tools for a data directory on which no server runs: `verify` and `restore`.
+//! Tools for a data directory on which no server runs: `verify`, `restore` and `export`.
 
 mod claims;
 mod ends;
+mod export;
 mod index_files;
 mod keys;
 mod restore;
 mod verify;
 
+pub use export::{ExportError, Exported, export};
 pub use restore::{RestoreError, Restored, Until, restore};
 pub use verify::{Checked, CheckpointFile, Finding, Place, Verification, VerifyError, verify};
 

@@ -258,6 +258,7 @@ fn payment_event(entry: &Entry, decided: Seq) -> IndexedFact {
         | Fact::Setting(_)
         | Fact::PersonalDataRead(_)
         | Fact::KeyUsed(_)
+        | Fact::Approval(_)
         | Fact::Identity(_) => unreachable!("a restart does not find it with a payment"),
     }
 }

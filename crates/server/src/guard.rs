@@ -8,18 +8,27 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use engine::WritesClosed;
 use journal::Fault;
 use pipeline::{ClockBounds, ClockGuard, DiskQuota, DiskSpace, Doubt, Gate};
-use types::{ActorId, Timestamp};
+use types::{ActorId, TenantId, Timestamp};
 
 use crate::Core;
 use crate::clock::Clocks;
 use crate::metrics::Metrics;
 
 pub(crate) struct Guard {
+    of: GuardOf,
     clocks: Arc<dyn Clocks>,
     metrics: Arc<Metrics>,
     state: Mutex<State>,
     /// The first tenant, if this is the guard of another shard.
     clock_of: OnceLock<Core>,
+}
+
+/// The shard of a guard.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GuardOf {
+    pub(crate) tenant: TenantId,
+    /// Whether it is the first tenant, which reports what concerns the whole process.
+    pub(crate) is_first: bool,
 }
 
 struct State {
@@ -47,6 +56,7 @@ pub(crate) struct Confirmed {
 impl Guard {
     /// A guard for a journal whose last entry was decided at `last`.
     pub(crate) fn new(
+        of: GuardOf,
         clocks: Arc<dyn Clocks>,
         bounds: ClockBounds,
         last: Option<Timestamp>,
@@ -54,7 +64,7 @@ impl Guard {
     ) -> Self {
         let clock = ClockGuard::start(bounds, last, clocks.read());
         let state = State { clock, gate: Gate::default(), suspects: BTreeSet::new() };
-        let guard = Self { clocks, metrics, state: Mutex::new(state), clock_of: OnceLock::new() };
+        let guard = Self { of, clocks, metrics, state: Mutex::new(state), clock_of: OnceLock::new() };
         guard.observe();
         guard
     }
@@ -134,7 +144,9 @@ impl Guard {
             if let Some(doubt) = doubt {
                 state.clock.confirm(reading);
                 let (wall, expected) = (doubt.wall.to_string(), doubt.expected.to_string());
-                tracing::warn!(actor = by.get(), wall, expected, "the clock was confirmed");
+                if self.of.is_first {
+                    tracing::warn!(actor = by.get(), wall, expected, "the clock was confirmed");
+                }
             }
             let now = state.clock.observe(reading);
             state.gate.note_clock(state.clock.doubt().or_else(|| self.doubt_of_the_first()));
@@ -154,10 +166,20 @@ impl Guard {
         let (before_any, why) = (before.contains(&true), state.gate.why());
         drop(state);
         self.metrics.set_writes_closed(after);
+        let tenant = self.of.tenant.get();
         match why {
-            Some(why @ WritesClosed::JournalDamaged(_)) => tracing::error!(%why, "writes are refused"),
-            Some(why) => tracing::warn!(%why, "writes are refused"),
-            None if before_any => tracing::info!("writes are accepted again"),
+            Some(why @ WritesClosed::JournalDamaged(_)) => tracing::error!(tenant, %why, "writes are refused"),
+            Some(why @ WritesClosed::DiskQuotaReached { .. }) => tracing::warn!(tenant, %why, "writes are refused"),
+            Some(why @ (WritesClosed::DiskReserveReached { .. } | WritesClosed::ClockNotBelieved { .. })) => {
+                if self.of.is_first {
+                    tracing::warn!(tenant, %why, "writes are refused");
+                } else {
+                    // All shards have the same disk and clock, and the first tenant reports them.
+                    tracing::debug!(tenant, %why, "writes are refused");
+                }
+            }
+            None if before_any && self.of.is_first => tracing::info!(tenant, "writes are accepted again"),
+            None if before_any => tracing::debug!(tenant, "writes are accepted again"),
             None => {}
         }
         changed

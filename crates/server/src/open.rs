@@ -9,13 +9,15 @@ use disk::{Directory, DirectoryError};
 use edge::admission::Limits;
 use engine::WritesClosed;
 use journal::{Layout, Recovered};
+use oauth::HttpUri;
 use pipeline::ClockBounds;
-use types::{ActorId, Span, TenantId};
+use types::{ActorId, Span, TenantId, Timestamp};
 use vault::KeyTenant;
 
 use crate::clock::{Clock, Clocks};
 use crate::core::Core;
-use crate::http::Host;
+use crate::http::{Host, Listening};
+use crate::identity::{BuiltIn, Fetch};
 use crate::proofs::ProofError;
 use crate::shard::{FirstKey, Setup, Shard, refuse_a_lost_journal};
 use crate::tenants::{Installation, Tenants};
@@ -42,8 +44,16 @@ pub struct Options {
     pub disk_reserve_bytes: u64,
     /// Period within which the scrub rereads every sealed segment.
     pub scrub_period: Span,
+    /// How long a tenant other than the first stays open without a request.
+    pub tenant_idle: Span,
     /// The key that signs checkpoints; `None` to run without proofs.
     pub proofs: Option<KeySource>,
+    /// The address that clients use, such as `https://pay.example`: the name of the built-in issuer. Without it, the issuer is off.
+    pub public_url: Option<String>,
+    /// Whether TLS clients can show certificates, to which the built-in issuer then binds tokens.
+    pub takes_certificates: bool,
+    /// How to get the keys of other issuers. Without it, only the tokens of the built-in issuer count.
+    pub fetch: Option<Arc<dyn Fetch>>,
 }
 
 impl Options {
@@ -59,7 +69,11 @@ impl Options {
             confirm_clock: false,
             disk_reserve_bytes: Self::DISK_RESERVE_BYTES,
             scrub_period: Self::SCRUB_PERIOD,
+            tenant_idle: Self::TENANT_IDLE,
             proofs: Some(KeySource::Kept),
+            public_url: None,
+            takes_certificates: false,
+            fetch: None,
         }
     }
 
@@ -77,6 +91,8 @@ impl Options {
 
     /// 1 GiB, which is more than the work in progress when writes stop.
     pub const DISK_RESERVE_BYTES: u64 = 1 << 30;
+    /// 10 minutes.
+    pub const TENANT_IDLE: Span = Span::from_secs(600);
     /// 24 hours.
     pub const SCRUB_PERIOD: Span = Span::from_secs(24 * 3_600);
 }
@@ -131,6 +147,9 @@ pub enum OpenError {
     NoSuchPrincipal(ActorId, String),
     #[error(transparent)]
     Proofs(#[from] ProofError),
+    /// The built-in issuer cannot start.
+    #[error("the built-in issuer: {0}")]
+    Issuer(String),
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
 }
@@ -197,6 +216,15 @@ impl Opened {
             }
         };
         system.core.shared().guard.follow_clock_of(&first.core);
+        if let Some(origin) = &options.public_url
+            && let Err(error) =
+                begin_identity(&options.data, (origin, options.takes_certificates), &installation, first.core.now())
+        {
+            first.core.stop();
+            system.core.stop();
+            drop(first.end().and(system.end()));
+            return Err(error);
+        }
         let options = options.of_another_shard();
         let (api_key, recovered) = (first.api_key.take(), first.recovered.clone());
         let core = first.core.clone();
@@ -211,7 +239,7 @@ impl Opened {
     /// If a failure ended it.
     pub async fn serve(
         self,
-        listener: tokio::net::TcpListener,
+        listening: impl Into<Listening>,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Stopped> {
         let (first, system) = (self.core.clone(), self.system.core.clone());
@@ -226,8 +254,17 @@ impl Opened {
             tenants.drain();
         };
         let opening = tokio::spawn(Arc::clone(&self.tenants).run());
-        crate::http::serve(Host::new(Arc::clone(&self.tenants)), listener, until).await;
+        let keeping = tokio::spawn(crate::identity::keep(Arc::clone(&self.tenants)));
+        let fetching = tokio::spawn(crate::identity::keep_keys(Arc::clone(&self.tenants)));
+        crate::http::serve(self.host(), listening.into(), until).await;
         opening.abort();
+        keeping.abort();
+        fetching.abort();
+        self.end().await
+    }
+
+    /// Closes every tenant, the first one last.
+    pub(crate) async fn end(self) -> Result<(), Stopped> {
         self.tenants.close().await;
         let joined = tokio::task::spawn_blocking(move || self.close()).await;
         joined.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
@@ -246,10 +283,26 @@ impl Opened {
         first.end().and(ended)
     }
 
-    #[cfg(test)]
+    /// What the router needs.
     pub(crate) fn host(&self) -> Arc<Host> {
         Host::new(Arc::clone(&self.tenants))
     }
+}
+
+/// Starts the built-in issuer.
+fn begin_identity(
+    data: &Path,
+    (origin, takes_certificates): (&str, bool),
+    installation: &Installation,
+    now: Timestamp,
+) -> Result<(), OpenError> {
+    let origin = origin.trim_end_matches('/');
+    let uri = HttpUri::parse(origin).map_err(|error| OpenError::Issuer(format!("{origin}: {error}")))?;
+    let folder = ShardPlace::of_the_system(data).directory.join("issuer");
+    let built_in = BuiltIn::open(&folder, (origin, takes_certificates), now);
+    let built_in = built_in.map_err(|error| OpenError::Issuer(error.to_string()))?;
+    installation.identity.begin(uri, Some(built_in), now);
+    Ok(())
 }
 
 /// Opens the system journal, whose state is the settings of the installation.

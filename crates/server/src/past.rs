@@ -1,6 +1,7 @@
 //! Queries about the past, off the engine thread. The index says where transfers are, and the journal contains them. A query
 //! sees only durable entries, and all entries that were acknowledged before it.
 
+mod audit;
 mod balances;
 mod entries;
 mod payments;

@@ -24,7 +24,7 @@ use vault::{ApiKey, KeyTenant};
 use crate::background::Background;
 use crate::clock::Clocks;
 use crate::core::{Core, Shared};
-use crate::guard::Guard;
+use crate::guard::{Guard, GuardOf};
 use crate::metrics::Metrics;
 use crate::open::{KeyFor, NewKey, OpenError, Options, Stopped};
 use crate::proofs::{self, ProofError, Prover};
@@ -110,7 +110,8 @@ impl Shard {
             engine.stage_policy(Arc::clone(policy));
         }
         let last = (engine.applied() > Seq::ZERO).then(|| engine.clock());
-        let guard = Guard::new(clocks, options.clock, last, Arc::clone(&metrics));
+        let of = GuardOf { tenant, is_first: place.directory == options.data };
+        let guard = Guard::new(of, clocks, options.clock, last, Arc::clone(&metrics));
         if options.confirm_clock {
             guard.confirm_clock(ActorId::SYSTEM);
         }

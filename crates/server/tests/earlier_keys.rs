@@ -69,9 +69,9 @@ async fn keys_of_an_earlier_release_are_the_actors_that_they_were() {
         journal.sync().unwrap();
         journal.mark().unwrap();
     }
-    let all = Caller { actor: ActorId::new(1), credential: CredentialId::new(1), scopes: api::Scope::ALL.bits() };
+    let all = Caller { actor: ActorId::new(1), sender: CredentialId::new(1).into(), scopes: api::Scope::ALL.bits() };
     let reads =
-        Caller { actor: ActorId::new(2), credential: CredentialId::new(2), scopes: api::Scope::LEDGER_READ.bits() };
+        Caller { actor: ActorId::new(2), sender: CredentialId::new(2).into(), scopes: api::Scope::LEDGER_READ.bits() };
     let options = Options { confirm_clock: true, disk_reserve_bytes: 0, ..Options::new(data.path()) };
     let opened = Opened::open(&options).unwrap();
     assert!(opened.api_key.is_none(), "a journal with a key needs no other");
@@ -92,7 +92,7 @@ async fn keys_of_an_earlier_release_are_the_actors_that_they_were() {
     let new = opened.api_key.clone().unwrap();
     assert_eq!(new.principal.0, ActorId::new(2));
     assert!(new.key.starts_with("fin_3_"), "keys are numbered on");
-    let second = Caller { credential: CredentialId::new(3), scopes: api::Scope::ALL.bits(), ..reads };
+    let second = Caller { sender: CredentialId::new(3).into(), scopes: api::Scope::ALL.bits(), ..reads };
     assert_eq!(ask(&opened.core, &new.key).await, Ok(second), "the new key is one of the principal that was named");
     assert_eq!(ask(&opened.core, &key(1).reveal()).await, Ok(all));
     assert_eq!(ask(&opened.core, &key(2).reveal()).await, Ok(reads));

@@ -243,6 +243,7 @@ impl Checker {
         ensure(at == (model.seq, model.clock), "SIM-5", || {
             format!("the engine is at {at:?}, the model at {:?}", (model.seq, model.clock))
         })?;
+        model.approvals.compare(engine)?;
         model.identities.compare(engine)?;
         model.settings.compare(engine)
     }
@@ -283,6 +284,7 @@ fn kinds(entry: &Entry) -> impl Iterator<Item = &'static str> {
         | Fact::ArtifactStored(_)
         | Fact::PolicyActivated(_)
         | Fact::Identity(_)
+        | Fact::Approval(_)
         | Fact::Setting(_)
         | Fact::PersonalDataRead(_)
         | Fact::KeyUsed(_)

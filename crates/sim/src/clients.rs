@@ -1,6 +1,8 @@
 //! Clients that know few ids and few accounts, so that their requests conflict. They repeat requests with the same ids,
 //! even after they received an answer.
 
+mod approvals;
+mod keys;
 mod kind;
 mod orders;
 mod settings;
@@ -10,15 +12,12 @@ use std::collections::BTreeMap;
 use api::Operation;
 use api::packed::{AccountRecord, TransferRecord};
 use engine::{
-    ActivatePolicy, AdmitSubject, Answer, AnyTransfer, ArtifactChunk, Command, CredentialAdded, CredentialKind,
-    PrincipalAdded, PrincipalKind, Reply, Verb,
+    ActivatePolicy, Answer, AnyTransfer, ArtifactChunk, Command, CredentialAdded, CredentialKind, PrincipalAdded,
+    PrincipalKind, Reply, Verb,
 };
 use ledger::{AccountFlags, NewAccount, NewTransfer, TransferFlags as F, TransferKey};
 use serde_json::json;
-use types::{
-    AccountId, ActorId, Amount, Code, CredentialId, Digest, LedgerId, PaymentId, Span, Timestamp, TokenSubject,
-    TransferId,
-};
+use types::{AccountId, ActorId, Amount, Code, CredentialId, Digest, LedgerId, PaymentId, Span, Timestamp, TransferId};
 
 use crate::Rng;
 use crate::edge::{Http, Sent};
@@ -38,6 +37,7 @@ pub(crate) struct Clients {
     scheduled: Vec<u128>,
     payments: Vec<PaymentId>,
     imports: Vec<u128>,
+    proposals: Vec<u128>,
     accounts: u64,
 }
 
@@ -150,21 +150,22 @@ impl Clients {
                     expires_at: None,
                 });
             }
-            Kind::NewApiKey => return Sent::Http(new_api_key(now, rng)),
+            Kind::NewApiKey => return Sent::Http(keys::new_api_key(now, rng)),
             Kind::RevokeApiKey => {
-                let revoke = http(O::RevokeApiKey, some_key(rng).to_string(), "", &json!({}));
-                return Sent::Http(Http { credential: CredentialId::new(some_key(rng)), ..revoke });
+                let revoke = http(O::RevokeApiKey, keys::some_key(rng).to_string(), "", &json!({}));
+                return Sent::Http(Http { credential: CredentialId::new(keys::some_key(rng)), ..revoke });
             }
             Kind::ListsOfApiKeys => match rng.below(2) {
                 0 => get(O::ListApiKeys, String::new(), rng.pick::<&str>(&["", "limit=3"])),
-                _ => get(O::GetApiKey, some_key(rng).to_string(), ""),
+                _ => get(O::GetApiKey, keys::some_key(rng).to_string(), ""),
             },
-            Kind::Subject => {
-                let subject = TokenSubject::new("https://login.example.org", &rng.below(6).to_string());
-                let (subject, kind) = (subject.expect("short texts"), *rng.pick(&PrincipalKind::ALL));
-                return Sent::within(AdmitSubject { subject, kind, name: "simulated".into() });
+            Kind::ApprovalRules => approvals::rules_of_tenant(rng),
+            Kind::Proposal => self.proposal(now, rng),
+            Kind::EndOfProposal => self.end_of_proposal(rng),
+            Kind::ListsOfProposals => self.lists_of_proposals(rng),
+            Kind::Subject | Kind::Setting | Kind::RemoveSetting | Kind::GetSettings => {
+                return settings::request(kind, rng);
             }
-            Kind::Setting | Kind::RemoveSetting | Kind::GetSettings => return settings::request(kind, rng),
             Kind::LargeArtifact => return Sent::within(large(rng)),
             Kind::OpenLedger => {
                 let id = *rng.pick(&[1, 1, 2, 978]);
@@ -279,6 +280,7 @@ impl Clients {
             Kind::GetAccount => get(O::GetAccount, account_name(rng), ""),
             Kind::GetTransfer => get(O::GetTransfer, self.some_transfer(rng).to_string(), ""),
             Kind::GetPayment => get(O::GetPayment, self.some_payment(rng).to_string(), ""),
+            Kind::PersonalData => get(O::GetPersonalData, self.some_payment(rng).to_string(), ""),
             Kind::TrialBalance => get(O::GetTrialBalance, ledger(rng).to_string(), ""),
             Kind::LookupAccounts => {
                 let ids = (0..1 + rng.below(5)).flat_map(|_| u128::from(rng.below(ACCOUNTS + 3)).to_le_bytes());
@@ -478,34 +480,6 @@ fn http(operation: Operation, id: String, query: &str, body: &serde_json::Value)
     Http { operation, actor: ActorId::new(1), credential: FIRST_KEY, key: None, id, query: query.to_owned(), body }
 }
 
-/// The number of a key that manages keys in most cases.
-fn some_key(rng: &mut Rng) -> u64 {
-    match rng.below(10) {
-        0 => 1 + rng.below(30),
-        1..=3 => 1_000,
-        _ => 1_000 + rng.below(30),
-    }
-}
-
-fn new_api_key(now: Timestamp, rng: &mut Rng) -> Http {
-    let mut body = match rng.below(4) {
-        0 => json!({"name": "simulated", "role": *rng.pick(&["administrator", "auditor"])}),
-        _ => json!({"name": "simulated", "scopes": ["keys:manage", "payments:read"]}),
-    };
-    if rng.percent(50) {
-        body["principal"] = json!(*rng.pick(&[1, 2, 3, 1_000]));
-    } else {
-        body["new_principal"] = json!({"kind": *rng.pick(&["service", "person"]), "name": "simulated"});
-    }
-    if rng.percent(30) {
-        let seconds = 1 + rng.below(60);
-        body["expires_at"] = json!(now.saturating_add(Span::from_secs(seconds)).to_string());
-    }
-    let key = rng.percent(40).then(|| format!("key-{}", rng.below(6)));
-    let sent = http(Operation::CreateApiKey, String::new(), "", &body);
-    Http { key, credential: CredentialId::new(some_key(rng)), ..sent }
-}
-
 fn bytes(operation: Operation, query: &str, body: Vec<u8>) -> Http {
     let (id, query) = (String::new(), query.to_owned());
     Http { operation, actor: ActorId::new(2), credential: FIRST_KEY, key: None, id, query, body }
@@ -550,6 +524,7 @@ fn add_key(sent: &mut Http, rng: &mut Rng) {
             | O::ReverseTransfer
             | O::RecordLabel
             | O::OpenLedger
+            | O::SetApprovalRules
     );
     if sent.key.is_some() || !sent.query.is_empty() || !(is_change || list.is_some()) || !rng.percent(25) {
         return;

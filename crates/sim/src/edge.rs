@@ -126,6 +126,7 @@ impl ContextSource for Shared {
                 | Fact::LabelRecorded(_)
                 | Fact::ArtifactStored(_)
                 | Fact::Identity(_)
+                | Fact::Approval(_)
                 | Fact::Setting(_)
                 | Fact::PersonalDataRead(_)
                 | Fact::KeyUsed(_)
@@ -274,8 +275,8 @@ impl Exchange {
             let route = route.expect("every operation has a route");
             let key = key.as_ref().map(String::as_bytes);
             let head = Head::read(route, &route.path.replace("{id}", id), query, Headers { key, if_match: None })?;
-            let (actor, credential) = (*actor, *credential);
-            edge.answer(&edge::Call { head: &head, actor, credential, scopes: Scope::ALL, body }).await
+            let (actor, sender) = (*actor, (*credential).into());
+            edge.answer(&edge::Call { head: &head, actor, sender, scopes: Scope::ALL, body }).await
         };
         Self { line, answering: Box::pin(answering), answers: Vec::new() }
     }
@@ -419,6 +420,14 @@ fn check_rendered(reply: &Reply, response: &Response) -> Result<(), String> {
             ensure(shown["id"] == id && text("status") == Some("revoked"), "the revoked API key differs")
         }
         Reply::Credentials(Page { items, next }) => page(items.len(), next.is_some()),
+        Reply::ApprovalRules(reply) | Reply::ApprovalRulesMade((_, reply)) => {
+            ensure(text("limits") == Some(reply.rules.limits.name()), "the approval rules differ")
+        }
+        Reply::Proposal(told) | Reply::ProposalMade((_, told)) => {
+            let id = told.proposal.made.proposal.to_string();
+            ensure(text("id") == Some(&id) && text("status") == Some(told.status.name()), "the proposal differs")
+        }
+        Reply::Proposals(Page { items, next }) => page(items.len(), next.is_some()),
         Reply::Policy(active) | Reply::PolicyMade((_, active)) => {
             ensure(shown["sequence"] == active.seq.get(), "the policy differs")
         }
@@ -426,6 +435,7 @@ fn check_rendered(reply: &Reply, response: &Response) -> Result<(), String> {
         // A request for one ledger reads all of them. The other answers contain nothing to compare, or are packed.
         Reply::Ledgers(_)
         | Reply::NextCredential(_)
+        | Reply::Principals(_)
         | Reply::Admitted(_)
         | Reply::Setting(_)
         | Reply::Settings(_)

@@ -126,6 +126,11 @@ id128!(
     PaymentId
 );
 id128!(
+    /// Id of an operation that one principal proposes and another one approves, chosen by the client or derived from the
+    /// request's idempotency key.
+    ProposalId
+);
+id128!(
     /// Id of one client request. A retry carries the same id and is recognised by it.
     RequestId
 );

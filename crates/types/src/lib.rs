@@ -20,7 +20,7 @@ pub use asset::{Asset, AssetParseError};
 pub use digest::{Digest, DigestBuilder, DigestParseError};
 pub use ids::{
     AccountId, ActorId, Code, CredentialId, Epoch, IdParseError, ImportId, KeyId, LedgerId, Origin, PaymentId,
-    RequestId, Seq, ShardId, TenantId, Token, TransferId,
+    ProposalId, RequestId, Seq, ShardId, TenantId, Token, TransferId,
 };
 pub use name::{Name, NameParseError};
 pub use sealed::Sealed;

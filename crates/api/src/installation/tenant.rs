@@ -363,7 +363,7 @@ mod tests {
 
     #[test]
     fn a_request_that_describes_no_tenant_is_refused_at_its_field() {
-        let refused = |body: &str| new_tenant(body.as_bytes()).unwrap_err().body().pointer.unwrap_or_default();
+        let refused = |body: &str| new_tenant(body.as_bytes()).unwrap_err().field().unwrap_or_default().to_owned();
         for (body, pointer) in [
             (r#"{"mode":"live"}"#, "/name"),
             (r#"{"name":" ","mode":"live"}"#, "/name"),

@@ -6,6 +6,7 @@ use engine::{AnyTransfer, TransferReply};
 use ledger::{PendingState, TransferFlags, TransferKey};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use types::{Amount, Timestamp};
 use utoipa::ToSchema;
 
 use super::{Assets, Balances, Unknown, UserData, names, shown_metadata, state_name};
@@ -139,7 +140,24 @@ impl Transfer {
     /// # Errors
     /// If `assets` lacks the transfer's ledger.
     pub fn scheduled(scheduled: &ledger::Scheduled, state: &'static str, assets: &Assets) -> Result<Self, Unknown> {
-        let new = &scheduled.new;
+        Ok(Self {
+            state: Some(state),
+            scheduled_at: Some(scheduled.at.to_string()),
+            ..Self::asked(&scheduled.new, scheduled.at, assets)?
+        })
+    }
+
+    /// A transfer that an approval would make.
+    ///
+    /// # Errors
+    /// If `assets` lacks the transfer's ledger.
+    pub(crate) fn proposed(new: &ledger::NewTransfer, assets: &Assets) -> Result<Self, Unknown> {
+        let shown = Self::asked(new, Timestamp::ZERO, assets)?;
+        Ok(if new.amount == Amount::MAX { Self { amount: "max".to_owned(), ..shown } } else { shown })
+    }
+
+    /// A transfer that a request asks for, without its times.
+    fn asked(new: &ledger::NewTransfer, at: Timestamp, assets: &Assets) -> Result<Self, Unknown> {
         let asked = ledger::Transfer {
             key: new.key,
             debit: new.debit,
@@ -153,15 +171,9 @@ impl Transfer {
             ledger: new.ledger,
             code: new.code,
             flags: new.flags,
-            timestamp: scheduled.at,
+            timestamp: at,
         };
-        Ok(Self {
-            state: Some(state),
-            created_at: None,
-            expires_at: None,
-            scheduled_at: Some(scheduled.at.to_string()),
-            ..Self::new(&asked, None, assets)?
-        })
+        Ok(Self { created_at: None, expires_at: None, ..Self::new(&asked, None, assets)? })
     }
 
     /// The id, if a client made the transfer.

@@ -1,9 +1,10 @@
 //! Builds routes of the same kind, so that a line of the table says only what is special about it.
 
-use engine::Verb;
+use engine::{ProposalEnd, Verb};
 
 use super::parameters::DRY_RUN;
 use super::{Answer, Body, Key, Method, Operation, Parameter, Route, Shape, Tag, shape};
+use crate::approvals::Proposal;
 use crate::decisions::Payment;
 use crate::imports::Import;
 use crate::packed;
@@ -155,6 +156,15 @@ pub(super) const fn verb(verb: Verb, path: &'static str, scope: Scope, summary: 
             Verb::Increment => Body::Json(shape::<IncrementBody>()),
         },
         ..get(Operation::ChangePayment(verb), path, scope, shape::<Payment>(), summary)
+    }
+}
+
+/// A route that ends a proposal. Repeating the request changes nothing.
+pub(super) const fn end_proposal(end: ProposalEnd, path: &'static str, scope: Scope, summary: &'static str) -> Route {
+    Route {
+        method: Method::Post,
+        body: Body::Empty(shape::<VerbBody>()),
+        ..get(Operation::EndProposal(end), path, scope, shape::<Proposal>(), summary)
     }
 }
 

@@ -9,6 +9,11 @@ pub(super) const CURSOR: Parameter = Parameter {
 };
 pub(super) const LIMIT: Parameter =
     Parameter { name: "limit", summary: "The most items to return, 1 to 1000. Default: 100.", kind: Kind::Number };
+pub(super) const PROPOSAL_STATUS: Parameter = Parameter {
+    name: "status",
+    summary: "Only proposals with this status: `open`, `approved`, `rejected`, `withdrawn` or `expired`.",
+    kind: Kind::Text,
+};
 pub(super) const SEGMENT: Parameter =
     Parameter { name: "from", summary: "The number of the first segment. Default: 1.", kind: Kind::Number };
 pub(super) const AFTER: Parameter = Parameter {
@@ -113,6 +118,30 @@ pub(super) const HOLDER: Parameter = Parameter {
 pub(super) const ACCOUNT: Parameter = Parameter {
     name: "account",
     summary: "Only transfers of this account, given by its id or its address.",
+    kind: Kind::Text,
+};
+pub(super) const ACTOR: Parameter = Parameter {
+    name: "actor",
+    summary: "Only what this principal did, given by its number. 0 is the system itself, which is left out otherwise.",
+    kind: Kind::Text,
+};
+pub(super) const KIND: Parameter = Parameter {
+    name: "kind",
+    summary: "Only entries of this kind, such as `personal_data_read`, or of several kinds with commas between them.",
+    kind: Kind::Text,
+};
+pub(super) const SINCE: Parameter =
+    Parameter { name: "since", summary: "Only entries at this time or later, RFC 3339.", kind: Kind::Text };
+pub(super) const UNTIL: Parameter =
+    Parameter { name: "until", summary: "Only entries before this time, RFC 3339.", kind: Kind::Text };
+pub(super) const OF_PAYMENT: Parameter = Parameter {
+    name: "payment",
+    summary: "Only entries about this payment, reads of its personal data included.",
+    kind: Kind::Text,
+};
+pub(super) const OF_ACCOUNT: Parameter = Parameter {
+    name: "account",
+    summary: "Only entries that change this account, given by its id or its address.",
     kind: Kind::Text,
 };
 pub(super) const SIDE: Parameter = Parameter {

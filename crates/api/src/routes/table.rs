@@ -4,12 +4,17 @@ use engine::Verb;
 
 use super::build::{batch, change, create, end, events, get, list, open, order, packed, setting, shown, verb};
 use super::parameters::{
-    ACCOUNT, ADDRESS_PREFIX, AFTER, AT, BALANCES, BYTES, CLOCK, CODE, CURSOR, DECISION, ENTITY, FROM, HOLDER, LABEL,
-    LEDGER, LIMIT, MAX_AMOUNT, MAX_TIMESTAMP, METADATA, MIN_AMOUNT, MIN_TIMESTAMP, OFFSET, REASON, REVERSED, SEGMENT,
-    SIDE, STATUS, TAG, TEMPLATE, TO, TYPE, USER_DATA_32, USER_DATA_64, USER_DATA_128, WAIT_MS,
+    ACCOUNT, ACTOR, ADDRESS_PREFIX, AFTER, AT, BALANCES, BYTES, CLOCK, CODE, CURSOR, DECISION, ENTITY, FROM, HOLDER,
+    KIND, LABEL, LEDGER, LIMIT, MAX_AMOUNT, MAX_TIMESTAMP, METADATA, MIN_AMOUNT, MIN_TIMESTAMP, OF_ACCOUNT, OF_PAYMENT,
+    OFFSET, REASON, REVERSED, SEGMENT, SIDE, SINCE, STATUS, TAG, TEMPLATE, TO, TYPE, UNTIL, USER_DATA_32, USER_DATA_64,
+    USER_DATA_128, WAIT_MS,
 };
-use super::{Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Tag, of_proofs, of_tenants, page, shape};
+use super::{
+    Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Tag, of_approvals, of_identity, of_proofs,
+    of_tenants, page, shape,
+};
 use crate::api_keys::{ApiKey, ApiKeyBody, CreatedApiKey};
+use crate::audit::AuditItem;
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
 use crate::entities::Entity;
@@ -405,7 +410,7 @@ pub const ROUTES: &[Route] = &[
         "/v1/payments/{id}/personal-data",
         Scope::PERSONAL_READ,
         shape::<PersonalData>(),
-        "Decrypt the personal attributes and entity values of a payment",
+        "Decrypt the personal attributes and entity values of a payment; the journal records who read them",
     ),
     setting(
         Operation::SetPaymentMetadata,
@@ -515,6 +520,42 @@ pub const ROUTES: &[Route] = &[
     of_tenants::RESUME_TENANT,
     of_tenants::REMOVE_TENANT,
     of_tenants::SET_TENANT_QUOTAS,
+    list(
+        Operation::ListAudit,
+        "/v1/audit",
+        Scope::AUDIT_READ,
+        &[CURSOR, LIMIT, ACTOR, KIND, SINCE, UNTIL, OF_PAYMENT, OF_ACCOUNT, REVERSED],
+        page::<AuditItem>(),
+        "List who did what: the entries that principals caused. A page may be short although `next_cursor` continues",
+    ),
+    of_approvals::GET_RULES,
+    of_approvals::SET_RULES,
+    of_approvals::CREATE_PROPOSAL,
+    of_approvals::LIST_PROPOSALS,
+    of_approvals::GET_PROPOSAL,
+    of_approvals::APPROVE,
+    of_approvals::REJECT,
+    of_approvals::WITHDRAW,
+    of_identity::CREATE_CLIENT,
+    of_identity::LIST_CLIENTS,
+    of_identity::GET_CLIENT,
+    of_identity::REVOKE_CLIENT,
+    of_identity::ROTATE_CLIENT_SECRET,
+    of_identity::PUT_ISSUER,
+    of_identity::LIST_ISSUERS,
+    of_identity::GET_ISSUER,
+    of_identity::REMOVE_ISSUER,
+    of_identity::PUT_ROLE,
+    of_identity::LIST_ROLES,
+    of_identity::REMOVE_ROLE,
+    of_identity::ROTATE_SIGNING_KEYS,
+    of_identity::WITHDRAW_SIGNING_KEY,
+    of_identity::GET_ISSUER_METADATA,
+    of_identity::GET_OPENID_CONFIGURATION,
+    of_identity::GET_ISSUER_KEYS,
+    of_identity::ISSUE_TOKEN,
+    of_identity::INTROSPECT_TOKEN,
+    of_identity::REVOKE_TOKEN,
     Route {
         answer: Answer::Events(shape::<EventPage>()),
         ..list(

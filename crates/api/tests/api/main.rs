@@ -4,6 +4,7 @@ mod support;
 
 mod api_keys;
 mod archive;
+mod audit;
 mod errors;
 mod keys;
 mod metadata;

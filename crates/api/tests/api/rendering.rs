@@ -7,17 +7,18 @@ use api::events::Event;
 use api::responses::{Account, Assets, Unknown};
 use api::{CursorOrigin, Scope};
 use engine::{
-    ApiKeyAdded, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, CredentialRevoked, Deadline,
-    DecisionForm, Entry, Fact, Header, IdentityFact, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus,
-    PaymentSums, PlainValue, PolicyActivated, Portion, PrincipalAdded, PrincipalKind, Verb,
+    ApiKeyAdded, ApprovalFact, ApprovalRules, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind,
+    CredentialRevoked, Deadline, DecisionForm, Demand, Entry, Fact, Header, IdentityFact, LegRefusal, PaymentChanged,
+    PaymentDecided, PaymentStatus, PaymentSums, PlainValue, PolicyActivated, Portion, PrincipalAdded, PrincipalKind,
+    ProposalEnd, ProposalEnded, ProposalMade, Proposed, Verb,
 };
 use expect_test::{Expect, expect};
 use journal::{Context, EntryInContext};
 use ledger::{AccountFlags, Book, NewAccount, NewTransfer, TransferFlags, TransferKey, TransferStatus};
 use policy::{Effect, Failure, FailureCause, FeatureValue, MissingReason, Part, Reason, Verdict};
 use types::{
-    AccountId, ActorId, Amount, CredentialId, Digest, KeyId, LedgerId, Name, Origin, PaymentId, RequestId, Sealed, Seq,
-    ShardId, Span, TenantId, Timestamp, Token,
+    AccountId, ActorId, Amount, CredentialId, Digest, KeyId, LedgerId, Name, Origin, PaymentId, ProposalId, RequestId,
+    Sealed, Seq, ShardId, Span, TenantId, Timestamp, Token, TransferId,
 };
 
 const HISTORY: CursorOrigin = CursorOrigin { origin: Origin::new(9), shard: ShardId::new(0) };
@@ -413,4 +414,58 @@ fn a_decision_describes_the_rules_of_its_own_policy_only() {
     };
     assert_eq!(describe(compiled.digest()), "Too many cards");
     assert_eq!(describe(Digest::default()), serde_json::Value::Null);
+}
+
+#[test]
+fn events_of_proposals_say_what_is_proposed() {
+    let told = |fact| {
+        let event = Event::new(&in_context(Fact::Approval(fact)), HISTORY).expect("everything is known");
+        let json = serde_json::to_value(event).expect("JSON");
+        (json["kind"].as_str().map(str::to_owned), json["data"].clone())
+    };
+    let eur: types::Asset = "EUR/2".parse().expect("an asset");
+    let rules = ApprovalRules {
+        limits: Demand::Approval,
+        imports: Demand::Direct,
+        reversals_above: [(eur, Amount::new(100))].into(),
+    };
+    let shown = serde_json::json!({"limits": "approval", "imports": "direct", "reversals_above": {"EUR/2": "100"}});
+    assert_eq!(told(ApprovalFact::RulesSet(rules.clone())), (Some("approvals_set".to_owned()), shown.clone()));
+    let post = NewTransfer {
+        pending: Some(TransferKey::Client(TransferId::new(2))),
+        amount: Amount::MAX,
+        ledger: LEDGER,
+        flags: TransferFlags::POST_PENDING_TRANSFER,
+        ..NewTransfer::named(TransferKey::Client(TransferId::new(1)))
+    };
+    let limits = ledger::Limits { min_balance: Some(-5), max_balance: None };
+    let id = |number: u32| format!("00000000-0000-0000-0000-{number:012}");
+    let reversal = engine::reversal_id(TransferId::new(6)).to_string();
+    let operations = [
+        (Proposed::Transfer(Box::new(post)), serde_json::json!({"id": id(1), "amount": "max", "pending_id": id(2)})),
+        (
+            Proposed::SetLimits { account: AccountId::new(4), limits },
+            serde_json::json!({"account": id(4), "min_balance": "-5", "max_balance": null}),
+        ),
+        (Proposed::Reverse(TransferId::new(6)), serde_json::json!({"transfer": id(6), "reversal": reversal})),
+        (Proposed::OpenImport(types::ImportId::new(8)), serde_json::json!({"import": id(8)})),
+        (Proposed::SetRules(rules), shown),
+    ];
+    for (operation, expected) in operations {
+        let name = operation.name();
+        let (proposal, reason) = (ProposalId::new(7), "ticket".into());
+        let made = ProposalMade { proposal, operation, reason, expires_at: Timestamp::from_ns(9_000_000_000) };
+        let (kind, data) = told(ApprovalFact::ProposalMade(Box::new(made)));
+        let outer = (kind.as_deref(), &data["proposal"], &data["operation"], &data["reason"], &data["expires_at"]);
+        let (seven, until) = (serde_json::json!(id(7)), serde_json::json!("1970-01-01T00:00:09Z"));
+        assert_eq!(outer, (Some("proposal_made"), &seven, &name.into(), &"ticket".into(), &until));
+        for (field, value) in expected.as_object().expect("an object") {
+            assert_eq!(&data[name][field], value, "{data}");
+        }
+        let others = ["transfer", "set_limits", "reverse", "open_import", "approval_rules"];
+        assert_eq!(others.iter().filter(|other| data[**other].is_object()).count(), 1, "{data}");
+    }
+    let ended = ApprovalFact::ProposalEnded(ProposalEnded { proposal: ProposalId::new(7), end: ProposalEnd::Rejected });
+    let shown = serde_json::json!({"proposal": id(7), "status": "rejected"});
+    assert_eq!(told(ended), (Some("proposal_ended".to_owned()), shown));
 }

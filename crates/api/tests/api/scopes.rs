@@ -25,12 +25,24 @@ const PACKED_QUERIES: [Operation; 6] = [
 ];
 
 fn changes_something(route: &Route) -> bool {
-    route.method == Method::Post && !PACKED_QUERIES.contains(&route.operation)
+    route.method == Method::Post && route.scope.is_some() && !PACKED_QUERIES.contains(&route.operation)
 }
 
 #[test]
 fn every_operation_needs_one_scope_or_none_because_it_shows_no_data() {
-    let open = [Operation::Health, Operation::Ready, Operation::Metrics, Operation::OpenApi];
+    let open = [
+        // The endpoints of the built-in issuer authenticate its clients themselves.
+        Operation::GetIssuerMetadata,
+        Operation::GetOpenIdConfiguration,
+        Operation::GetIssuerKeys,
+        Operation::IssueToken,
+        Operation::IntrospectToken,
+        Operation::RevokeToken,
+        Operation::Health,
+        Operation::Ready,
+        Operation::Metrics,
+        Operation::OpenApi,
+    ];
     for route in ROUTES {
         let count = route.scope.map(|scope| scope.names().count());
         let expected = if open.contains(&route.operation) { None } else { Some(1) };

@@ -80,7 +80,8 @@ impl Limits {
 pub struct Client {
     pub tenant: TenantId,
     pub actor: ActorId,
-    pub credential: CredentialId,
+    /// The API key; `None` for an access token.
+    pub api_key: Option<CredentialId>,
 }
 
 /// Where a connection comes from: an address, or for IPv6 its first 64 bits, because one host has all the others.

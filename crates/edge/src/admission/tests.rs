@@ -9,7 +9,7 @@ const fn ms(ms: u64) -> Span {
 }
 
 fn client(tenant: u32, credential: u64) -> Client {
-    Client { tenant: TenantId::new(tenant), actor: ActorId::new(1), credential: CredentialId::new(credential) }
+    Client { tenant: TenantId::new(tenant), actor: ActorId::new(1), api_key: Some(CredentialId::new(credential)) }
 }
 
 fn limited(client_per_second: u32, tenant_per_second: u32) -> Admission {

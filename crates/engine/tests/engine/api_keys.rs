@@ -56,7 +56,7 @@ impl World {
 
     fn revoke(&mut self, sender: u64, credential: u64) -> Result<Made, IdentityRefusal> {
         let (sender, credential) = (CredentialId::new(sender), CredentialId::new(credential));
-        identity(self.ask(0, RevokeCredential { sender, credential }))
+        identity(self.ask(0, RevokeCredential { sender: sender.into(), credential }))
     }
 
     fn status(&mut self, credential: u64) -> CredentialStatus {
@@ -85,7 +85,7 @@ fn identity<T>(answer: Result<(Made, T), Refusal>) -> Result<Made, IdentityRefus
 
 fn key(sender: u64, number: u64, scopes: u32) -> AddApiKey {
     AddApiKey {
-        sender: CredentialId::new(sender),
+        sender: CredentialId::new(sender).into(),
         credential: CredentialId::new(number),
         hash: Digest::of(&number.to_le_bytes()),
         owner: KeyOwner::Known(ActorId::new(1)),

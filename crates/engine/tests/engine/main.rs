@@ -4,10 +4,12 @@ mod story;
 
 mod amounts;
 mod api_keys;
+mod approvals;
 mod batches;
 mod guards;
 mod identity;
 mod increments;
+mod one_principal;
 mod orders;
 mod payments;
 mod settings;

@@ -176,7 +176,8 @@ proptest! {
                     Expected::Version(version) => present == Some(version),
                 };
                 prop_assert!(fits, "{expected:?} does not fit {present:?}");
-                prop_assert!(matches!(world.entries.last(), Some(Entry { fact: Fact::Setting(_), .. })));
+                let is_setting = matches!(world.entries.last(), Some(Entry { fact: Fact::Setting(_), .. }));
+                prop_assert!(is_setting);
             }
             if asks {
                 let told = world.engine.settings_changed_since(known);

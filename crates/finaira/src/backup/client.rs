@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use api::segments::BYTES_MAX;
+use datadir::Secret;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -10,6 +11,7 @@ use types::Seq;
 use ureq::Agent;
 
 use super::failure::Failure;
+use crate::remote::Server;
 
 /// The limit for a whole response.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -22,7 +24,7 @@ const JSON_BYTES_MAX: u64 = 1 << 20;
 pub(super) struct Client {
     agent: Agent,
     server: String,
-    key: String,
+    authorization: Secret,
 }
 
 /// The state of the server's journal, and one of its segments.
@@ -57,13 +59,13 @@ impl Original {
 }
 
 impl Client {
-    pub(super) fn new(server: &str, key: &str) -> Self {
+    pub(super) fn new(server: &Server) -> anyhow::Result<Self> {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(TIMEOUT))
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .build();
-        Self { agent: config.into(), server: server.trim_end_matches('/').to_owned(), key: key.to_owned() }
+            .timeout_connect(Some(CONNECT_TIMEOUT));
+        let (agent, authorization) = (server.agent(config)?, server.authorization()?);
+        Ok(Self { agent, server: server.url().to_owned(), authorization })
     }
 
     /// Returns the state of the journal, with one segment.
@@ -91,7 +93,7 @@ impl Client {
 
     fn get(&self, path: &str, bytes_max: u64) -> Result<Vec<u8>, Failure> {
         let request = self.agent.get(format!("{}{path}", self.server));
-        let response = request.header("Authorization", format!("Bearer {}", self.key)).call();
+        let response = request.header("Authorization", self.authorization.reveal()).call();
         let mut response = response.map_err(|error| self.unreachable(&error))?;
         // The limit is one byte higher, because the reader treats reaching it as an error.
         let body = response.body_mut().with_config().limit(bytes_max + 1).read_to_vec();

@@ -21,28 +21,19 @@ use self::client::Client;
 pub(crate) use self::failure::Failure;
 use self::report::Report;
 use self::work::{Ended, Stop, Work};
+use crate::remote::Server;
 use crate::stdio::outln;
-
-/// Parses the address of a server that this client supports.
-fn server_url(text: &str) -> Result<String, String> {
-    match text.strip_prefix("http://") {
-        Some(host) if !host.is_empty() => Ok(text.to_owned()),
-        Some(_) | None => Err("expected http:// and a host; over a network, use an encrypted tunnel".to_owned()),
-    }
-}
 
 /// How long a signal waits for the work to end. After that the process exits anyway, which does not damage the copy.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit codes: 0 success, 1 failed, 3 the directory contains something else, 4 no server.")]
+#[command(
+    after_help = "The API key needs the scope journal:read.\nExit codes: 0 success, 1 failed, 3 the directory contains something else, 4 no server."
+)]
 pub(crate) struct Arguments {
-    /// Address of the server
-    #[arg(long, env = "FINAIRA_SERVER", value_name = "URL", default_value = "http://127.0.0.1:7070", value_parser = server_url)]
-    server: String,
-    /// A key with the scope journal:read
-    #[arg(long, env = "FINAIRA_API_KEY", value_name = "KEY", hide_env_values = true)]
-    api_key: String,
+    #[command(flatten)]
+    server: Server,
     /// Directory of the copy: a new one, or one with an earlier copy, which is continued
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
@@ -56,7 +47,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let directory = place::open(&arguments.to)?;
-    let client = Client::new(&arguments.server, &arguments.api_key);
+    let client = Client::new(&arguments.server)?;
     let report = Report::new(Duration::from_secs(arguments.report_every));
     let stop = Arc::new(Stop::default());
     let work = Work::new(client, directory, report, arguments.follow, Arc::clone(&stop));

@@ -2,12 +2,13 @@
 //! `Content-Length`. The client of a benchmark runs on the same machine as the server, so it must cost little.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use server::Stopwatch;
+
+use super::tls::{Address, Wire};
 
 /// How long a client waits for a response by spinning. Waking an idle processor takes longer than a sync of the disk.
 pub(super) const SPIN_FOR: Duration = Duration::from_millis(1);
@@ -60,7 +61,7 @@ pub(super) enum Wait {
 
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Wire,
     wait: Wait,
     blocking: bool,
     buffer: Vec<u8>,
@@ -95,11 +96,11 @@ impl<'a> Answer<'a> {
 }
 
 impl Connection {
-    pub(super) fn open(address: SocketAddr, wait: Wait) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
-        stream.set_write_timeout(Some(TIMEOUT))?;
+    pub(super) fn open(address: Address, wait: Wait) -> anyhow::Result<Self> {
+        let stream = Wire::open(address)?;
+        stream.socket.set_nodelay(true)?;
+        stream.socket.set_read_timeout(Some(TIMEOUT))?;
+        stream.socket.set_write_timeout(Some(TIMEOUT))?;
         Ok(Self { stream, wait, blocking: true, buffer: vec![0; 16 << 10], filled: 0, head: None })
     }
 
@@ -110,6 +111,9 @@ impl Connection {
 
     pub(super) fn send(&mut self, request: &Request) -> anyhow::Result<()> {
         (self.filled, self.head) = (0, None);
+        if self.stream.keeps_bytes() {
+            self.set_blocking(true)?;
+        }
         let mut rest = request.bytes.as_slice();
         while !rest.is_empty() {
             match self.stream.write(rest) {
@@ -118,7 +122,7 @@ impl Connection {
                 Err(error) => return Err(error).context("the server does not read the request"),
             }
         }
-        Ok(())
+        self.stream.flush().context("the server does not read the request")
     }
 
     /// Returns the response to the last request.
@@ -144,7 +148,7 @@ impl Connection {
 
     fn set_blocking(&mut self, blocking: bool) -> std::io::Result<()> {
         if self.blocking != blocking {
-            self.stream.set_nonblocking(!blocking)?;
+            self.stream.socket.set_nonblocking(!blocking)?;
             self.blocking = blocking;
         }
         Ok(())
@@ -184,7 +188,7 @@ impl Connection {
 
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
+        self.stream.socket.as_fd()
     }
 }
 

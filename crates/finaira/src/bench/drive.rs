@@ -1,7 +1,6 @@
 //! Clients that each keep one request in flight, and their measurements. One thread drives many clients, because waking a thread
 //! per client would cost the machine more than the server's own work.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use rustix::event::{Timespec, epoll};
 use server::Stopwatch;
 
 use super::connection::{Connection, Request, SPIN_FOR, TIMEOUT, Wait};
+use super::tls::Address;
 
 /// How many clients share a thread.
 const CLIENTS_PER_THREAD: u32 = 64;
@@ -23,7 +23,7 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// The address and the API key of the server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Target<'a> {
-    pub(super) address: SocketAddr,
+    pub(super) address: Address,
     pub(super) key: &'a str,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct Driven<T> {
 /// The data that all clients share.
 struct Shared {
     load: Load,
-    address: SocketAddr,
+    address: Address,
     next: AtomicU64,
     done: AtomicU64,
 }
@@ -70,7 +70,7 @@ struct Shared {
 /// Sends a load. `traffic` makes what the client with a number sends.
 pub(super) fn drive<T: Traffic>(
     load: Load,
-    address: SocketAddr,
+    address: Address,
     traffic: impl Fn(u64) -> T + Sync,
 ) -> anyhow::Result<Driven<T>> {
     let shared = Shared { load, address, next: AtomicU64::new(0), done: AtomicU64::new(0) };

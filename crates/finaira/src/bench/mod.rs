@@ -8,6 +8,7 @@ mod process;
 mod queries;
 mod report;
 mod settings;
+mod tls;
 mod workload;
 
 use std::path::Path;
@@ -63,7 +64,7 @@ fn measure(settings: &Settings, data: &Path) -> anyhow::Result<Figures> {
         bail!("{} is not empty", data.display());
     }
     let raw_syncs_per_second = if settings.batch() == 1 { Some(process::raw_syncs_per_second(data)?) } else { None };
-    let mut server = Process::start(data, settings.proofs)?;
+    let mut server = Process::start(data, settings.proofs, &settings.tls)?;
     let key = server.key.take().context("the new server printed no API key")?;
     let target = Target { address: server.address, key: &key };
     prepare(settings, target)?;
@@ -81,7 +82,7 @@ fn measure(settings: &Settings, data: &Path) -> anyhow::Result<Figures> {
 
     server.stop()?;
     process::forget_cached(data)?;
-    let server = Process::start(data, settings.proofs)?;
+    let server = Process::start(data, settings.proofs, &settings.tls)?;
     let target = Target { address: server.address, key: &key };
     let cold = queries::pass(settings, target)?;
     let warm = queries::pass(settings, target)?;

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use server::Stopwatch;
 
 use super::settings::Proofs;
+use super::tls::{Address, Tls};
 
 /// How long a load runs before the server is killed.
 const KILL_AFTER: Duration = Duration::from_millis(500);
@@ -23,7 +23,7 @@ const KILL_AFTER: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
-    pub(super) address: SocketAddr,
+    pub(super) address: Address,
     /// The API key, if this start generated one.
     pub(super) key: Option<String>,
     /// The seconds from the start until the server reported its address.
@@ -31,12 +31,15 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn start(data: &Path, proofs: Proofs) -> anyhow::Result<Self> {
+    pub(super) fn start(data: &Path, proofs: Proofs, tls: &Tls) -> anyhow::Result<Self> {
         let since = Stopwatch::start();
         let mut command = Command::new(std::env::current_exe().context("cannot find the path of this program")?);
         command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0", "--log-level", "warn"]);
         // A benchmark is an overload on purpose, and none of its requests may be refused.
         command.args(["--proofs", proofs.name(), "--lag-max", "0s", "--queue-wait-max", "0s"]);
+        if let (Some(certificate), Some(key)) = (&tls.tls_certificate, &tls.tls_key) {
+            command.arg("--tls-certificate").arg(certificate).arg("--tls-key").arg(key);
+        }
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start a server")?;
         let stdout = child.stdout.take().context("standard output of the server is not piped")?;
         let (mut key, mut address) = (None, None);
@@ -45,8 +48,9 @@ impl Process {
             if let Some((_, found)) = line.split_once(" (shown once, keep it): ") {
                 key = Some(found.to_owned());
             }
-            if let Some(found) = line.strip_prefix("Listening on http://") {
-                address = Some(found.parse().context("the server printed an invalid address")?);
+            if let Some((_, found)) = line.strip_prefix("Listening on http").and_then(|rest| rest.split_once("://")) {
+                let socket = found.parse().context("the server printed an invalid address")?;
+                address = Some(tls.address(socket)?);
                 break;
             }
         }

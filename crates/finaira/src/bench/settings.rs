@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use anyhow::bail;
 use api::packed::EVENTS_MAX;
 
+use super::tls::Tls;
+
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Settings {
     /// Number of transfers to create
@@ -46,6 +48,8 @@ pub(crate) struct Settings {
     /// Keep the server's data in this directory, which must be empty or new; by default, use a temporary one
     #[arg(long, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) tls: Tls,
     /// Print one JSON object on the last line
     #[arg(long)]
     pub(super) json: bool,
@@ -102,6 +106,7 @@ impl Settings {
             http: false,
             queries: 0,
             data: None,
+            tls: Tls::default(),
             json: false,
         }
     }

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use api::packed;
+use datadir::Secret;
 use serde_json::{Value, json};
 use types::ImportId;
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
 use super::book::Book;
+use crate::remote::Server;
 
 /// The limit for a response.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -22,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Client {
     agent: Agent,
     server: String,
-    key: String,
+    authorization: Secret,
 }
 
 /// The progress of an import, as the server reports it.
@@ -36,9 +38,10 @@ pub(super) struct Status {
 }
 
 impl Client {
-    pub(super) fn new(server: &str, key: &str) -> Self {
-        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT)).build();
-        Self { agent: config.into(), server: server.trim_end_matches('/').to_owned(), key: key.to_owned() }
+    pub(super) fn new(server: &Server) -> anyhow::Result<Self> {
+        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT));
+        let (agent, authorization) = (server.agent(config)?, server.authorization()?);
+        Ok(Self { agent, server: server.url().to_owned(), authorization })
     }
 
     pub(super) fn start(&self, id: ImportId, book: &Book) -> anyhow::Result<Status> {
@@ -50,7 +53,7 @@ impl Client {
     /// Returns `None` if there is no such import.
     pub(super) fn status(&self, id: ImportId) -> anyhow::Result<Option<Status>> {
         let request = self.agent.get(format!("{}/v1/imports/{id}", self.server));
-        let response = request.header("Authorization", format!("Bearer {}", self.key)).call();
+        let response = request.header("Authorization", self.authorization.reveal()).call();
         let mut response = response.with_context(|| format!("cannot reach {}", self.server))?;
         if response.status() == 404 {
             return Ok(None);
@@ -87,7 +90,7 @@ impl Client {
         let mut attempts = 0;
         loop {
             let request = self.agent.post(format!("{}{path}", self.server)).content_type(media_type);
-            let response = request.header("Authorization", format!("Bearer {}", self.key)).send(body);
+            let response = request.header("Authorization", self.authorization.reveal()).send(body);
             let mut response = response.with_context(|| format!("cannot reach {}", self.server))?;
             attempts += 1;
             if ![429, 503].contains(&response.status().as_u16()) || attempts == ATTEMPTS {

@@ -19,9 +19,11 @@ use self::book::{Book, Source, Timeline};
 use self::check::{Checked, check};
 use self::client::{Client, Status};
 use crate::backtest::progress::Progress;
+use crate::remote::Server;
 use crate::stdio::outln;
 
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "The API key needs the scopes imports:write and ledger:read.")]
 pub(crate) enum Command {
     /// Import a book: check it, stage its rows, then open it
     Run(Run),
@@ -31,16 +33,6 @@ pub(crate) enum Command {
     Status(Named),
     /// Discard an import: none of its rows take effect, and their ids become free
     Discard(Named),
-}
-
-#[derive(Debug, clap::Args)]
-struct Server {
-    /// Address of the server
-    #[arg(long, env = "FINAIRA_SERVER", value_name = "URL", default_value = "http://127.0.0.1:7070")]
-    server: String,
-    /// A key with the scopes imports:write and ledger:read
-    #[arg(long, env = "FINAIRA_API_KEY", value_name = "KEY", hide_env_values = true)]
-    api_key: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -84,7 +76,7 @@ pub(crate) struct Named {
 pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Run(run) => {
-            let client = run.server.client();
+            let client = Client::new(&run.server)?;
             let book = Book::open(&run.source)?;
             let id = run.id.unwrap_or_else(|| book.default_id());
             let mut checked = check(&book, id, server::Clock.now())?;
@@ -99,7 +91,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
             bring(&client, &book, id, status, &checked)
         }
         Command::Resume(resume) => {
-            let client = resume.server.client();
+            let client = Client::new(&resume.server)?;
             let book = Book::open(&resume.source)?;
             let status =
                 client.status(resume.id)?.with_context(|| format!("the server has no import {}", resume.id))?;
@@ -113,16 +105,10 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
             bring(&client, &book, resume.id, status, &checked)
         }
         Command::Status(named) => {
-            let status = named.server.client().status(named.id)?;
+            let status = Client::new(&named.server)?.status(named.id)?;
             show(&status.with_context(|| format!("the server has no import {}", named.id))?)
         }
-        Command::Discard(named) => show(&named.server.client().end(named.id, "discard")?),
-    }
-}
-
-impl Server {
-    fn client(&self) -> Client {
-        Client::new(&self.server, &self.api_key)
+        Command::Discard(named) => show(&Client::new(&named.server)?.end(named.id, "discard")?),
     }
 }
 

@@ -19,6 +19,9 @@ use self::remote::Remote;
 use crate::stdio::outln;
 
 #[derive(Debug, clap::Subcommand)]
+#[command(
+    after_help = "The API key needs the scope of what is proved: ledger:read, payments:read, events:read or proofs:read."
+)]
 pub(crate) enum Command {
     /// Prove that a transfer is in the journal
     Transfer(OfTransfer),

@@ -6,17 +6,15 @@ use anyhow::{Context as _, bail};
 use serde_json::Value;
 use ureq::Agent;
 
+use crate::remote::Server;
+
 /// The limit for a response.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Remote {
-    /// Address of the server
-    #[arg(long, env = "FINAIRA_SERVER", value_name = "URL", default_value = "http://127.0.0.1:7070")]
-    server: String,
-    /// A key with the scope that the request needs: ledger:read, payments:read, events:read or proofs:read
-    #[arg(long, env = "FINAIRA_API_KEY", value_name = "KEY", hide_env_values = true)]
-    api_key: String,
+    #[command(flatten)]
+    server: Server,
 }
 
 impl Remote {
@@ -25,10 +23,10 @@ impl Remote {
     }
 
     pub(super) fn text(&self, path: &str) -> anyhow::Result<String> {
-        let server = self.server.trim_end_matches('/');
-        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT)).build();
-        let request = Agent::from(config).get(format!("{server}{path}"));
-        let response = request.header("Authorization", format!("Bearer {}", self.api_key)).call();
+        let server = self.server.url();
+        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT));
+        let request = self.server.agent(config)?.get(format!("{server}{path}"));
+        let response = request.header("Authorization", self.server.authorization()?.reveal()).call();
         let mut response = response.with_context(|| format!("cannot reach {server}"))?;
         let body = response.body_mut().read_to_string().context("the server's response is not text")?;
         if response.status().is_success() {

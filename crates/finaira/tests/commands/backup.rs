@@ -345,7 +345,7 @@ fn other_directories_are_never_overwritten_or_continued() {
     let kept = segments(&to);
 
     fails(&back_up(&server.address, "fin_wrong", &to), Some(1), "invalid_api_key");
-    fails(&back_up("https://localhost", &key, &to), Some(2), "expected http://");
+    fails(&back_up("ftp://localhost", &key, &to), Some(2), "expected http:// or https://");
     fails(&back_up(&server.address, &key, data.path()), OTHER_CONTENT, "is the data directory of a server");
     let follower = Follower::start(&server.address, &key, &to);
     wait_for_copy(&follower, durable(&client));

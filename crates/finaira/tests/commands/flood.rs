@@ -122,9 +122,9 @@ pub(crate) fn flood(
     }
     let mut idle: Vec<usize> = (0..connections).collect();
     let mut outcome = Outcome::default();
-    let (start, mut due) = (all.start, 0.0);
+    let start = all.start;
     while start.elapsed() < during {
-        due = match pace {
+        let mut due = match pace {
             Pace::Closed => idle.len() as f64,
             Pace::Open(per_second) => {
                 start.elapsed().as_secs_f64() * per_second

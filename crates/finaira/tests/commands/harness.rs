@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 /// A server process, which is killed when this is dropped.
 pub(crate) struct Server {
     child: Child,
-    /// `http://127.0.0.1:<port>`.
+    /// `http://127.0.0.1:<port>`, or with `https://`.
     pub(crate) address: String,
     /// The API key, if this start generated one.
     pub(crate) key: Option<String>,
@@ -36,6 +36,8 @@ pub(crate) struct Reply {
     pub(crate) replayed: bool,
     pub(crate) retry_after: Option<String>,
     pub(crate) tag: Option<String>,
+    /// The nonce for the next DPoP proof.
+    pub(crate) nonce: Option<String>,
 }
 
 impl Reply {
@@ -71,6 +73,13 @@ impl Server {
         limited.arg("-c").arg(format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""));
         limited.arg(serve.get_program()).args(serve.get_args());
         Self::spawn(limited.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))
+    }
+
+    /// Starts a server with exactly these arguments and variables of the environment.
+    pub(crate) fn start_as(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_finaira"));
+        command.arg("serve").args(arguments).envs(environment.iter().copied());
+        Self::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))
     }
 
     fn spawn(command: &mut Command) -> Self {
@@ -136,11 +145,22 @@ impl Server {
     }
 
     pub(crate) fn client(&self, key: &str) -> Client {
+        self.client_over(key, ureq::tls::TlsConfig::default())
+    }
+
+    /// A client that trusts, and shows, these certificates.
+    pub(crate) fn client_over(&self, key: &str, tls: ureq::tls::TlsConfig) -> Client {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(60)))
+            .tls_config(tls)
             .build();
         Client { agent: config.into(), address: self.address.clone(), key: key.to_owned() }
+    }
+
+    /// The id of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends SIGKILL, which simulates a crash.
@@ -169,10 +189,14 @@ impl Server {
         assert!(sent.expect("kill runs").success());
     }
 
+    /// The address and port.
+    pub(crate) fn socket_address(&self) -> &str {
+        self.address.split_once("://").map_or("", |(_, address)| address)
+    }
+
     /// Opens a connection and sends bytes over it.
     pub(crate) fn connect(&self, sent: &[u8]) -> std::net::TcpStream {
-        let address = self.address.trim_start_matches("http://");
-        let mut socket = std::net::TcpStream::connect(address).expect("the server accepts");
+        let mut socket = std::net::TcpStream::connect(self.socket_address()).expect("the server accepts");
         socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
         socket.write_all(sent).expect("the bytes are sent");
         socket
@@ -333,11 +357,11 @@ fn read(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Option
     let mut response = result.ok()?;
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let (replayed, retry_after) = (header("Idempotent-Replayed").is_some(), header("Retry-After"));
-    let tag = header("ETag");
+    let (tag, nonce) = (header("ETag"), header("DPoP-Nonce"));
     let status = response.status().as_u16();
     let text = response.body_mut().read_to_string().ok()?;
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-    Some(Reply { status, body, replayed, retry_after, tag })
+    Some(Reply { status, body, replayed, retry_after, tag, nonce })
 }
 
 /// Creates a data directory, a server on it, and a client with the API key that the server printed.

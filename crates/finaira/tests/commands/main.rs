@@ -1,11 +1,14 @@
 //! Runs the commands as users do: with the real binary, and for `finaira serve` over a real socket.
 
+mod approvals;
+mod audit;
 mod backtest;
 mod backup;
 mod bad_input;
 mod bench;
 mod closed_pipes;
 mod concurrency;
+mod configuration;
 mod connections;
 mod crash;
 mod credentials;
@@ -30,7 +33,11 @@ mod privacy;
 mod proofs;
 mod restore;
 mod retries;
+mod secrets;
 mod settings;
 mod small_disk;
 mod statuses;
+mod tenants;
+mod tls;
+mod tokens;
 mod verify;

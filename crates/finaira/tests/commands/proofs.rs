@@ -55,6 +55,13 @@ fn proofs_of_transfers_payments_and_entries_can_be_checked_independently() {
             (Some("payment_decided"), Some(&*uuid(id)))
         );
     }
+    // Who read personal data can be proved like everything else.
+    assert_eq!(client.get("/v1/payments/1000/personal-data").status, 200);
+    let read = client.get("/v1/audit?kind=personal_data_read").body["items"][0].clone();
+    let event = auditor.check_entry(&client.get(&format!("/v1/proofs/entries/{}", read["sequence"])));
+    let payment = uuid(1_000);
+    assert_eq!((event["kind"].as_str(), event["actor"].as_u64()), (Some("personal_data_read"), Some(1)));
+    assert_eq!((&event["data"]["payment"], &event["data"]["attributes"]), (&json!(payment), &json!([])));
     transfer(&client, 1..400);
     for id in [1, 257, 399_u128] {
         let event = auditor.check_entry(&client.get(&format!("/v1/transfers/{id}/proof")));

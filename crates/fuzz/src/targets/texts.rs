@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use api::IdempotencyKey;
-use types::{AccountId, Amount, Asset, Digest, Name, Origin, PaymentId, Span, Timestamp, TransferId};
+use types::{AccountId, Amount, Asset, Digest, Name, Origin, PaymentId, SettingName, Span, Timestamp, TransferId};
 use vault::ApiKey;
 
 use crate::desk::check_problem;
@@ -21,6 +21,7 @@ pub(super) fn text(bytes: &[u8]) -> Verdict {
         stable::<Timestamp>(text),
         stable::<Span>(text),
         stable::<Name>(text),
+        stable::<SettingName>(text),
         stable::<Digest>(text),
         stable::<Origin>(text),
         stable::<AccountId>(text),

@@ -9,7 +9,7 @@ use engine::{
 use features::{RecordChange, StreamId, Update};
 use types::{Digest, Name, Origin, PaymentId, Seq, Span, Timestamp, Token};
 
-use super::{identity, ledger_facts, payment, settings};
+use super::{approvals, identity, ledger_facts, payment, settings};
 use crate::bytes::{DecodeError, Decoder, Encoder};
 
 const JOURNAL_STARTED: u16 = 1;
@@ -39,13 +39,54 @@ pub(super) const CREDENTIAL_REVOKED: u16 = 24;
 pub(super) const SETTING_PUT: u16 = 25;
 pub(super) const SETTING_REMOVED: u16 = 26;
 const PERSONAL_DATA_READ: u16 = 27;
+pub(super) const PROPOSAL_MADE: u16 = 28;
+pub(super) const PROPOSAL_ENDED: u16 = 29;
 pub(super) const IMPORT_STARTED: u16 = 30;
 pub(super) const ACCOUNT_STAGED: u16 = 31;
 pub(super) const TRANSFER_STAGED: u16 = 32;
 pub(super) const IMPORT_NOTED: u16 = 33;
+pub(super) const APPROVALS_SET: u16 = 34;
 
 /// The version of a kind, unless the fact needs a later one.
 pub(super) const FIRST_VERSION: u16 = 1;
+
+/// The names of all kinds, in the order of their numbers.
+pub const KIND_NAMES: &[&str] = &[
+    "journal_started",
+    "ledger_opened",
+    "account_opened",
+    "transfer_created",
+    "transfer_failed",
+    "transfer_expired",
+    "payment_decided",
+    "payment_changed",
+    "label_recorded",
+    "artifact_stored",
+    "policy_activated",
+    "api_key_added",
+    "state_digest",
+    "limits_set",
+    "address_set",
+    "metadata_set",
+    "transfer_scheduled",
+    "scheduled_cancelled",
+    "indexes_chosen",
+    "journal_continued",
+    "principal_added",
+    "credential_added",
+    "key_used",
+    "credential_revoked",
+    "setting_put",
+    "setting_removed",
+    "personal_data_read",
+    "proposal_made",
+    "proposal_ended",
+    "import_started",
+    "account_staged",
+    "transfer_staged",
+    "import_noted",
+    "approvals_set",
+];
 
 /// The permanent number of a fact's kind, and its name in the API.
 pub(super) fn kind(fact: &Fact) -> (u16, &'static str) {
@@ -59,6 +100,7 @@ pub(super) fn kind(fact: &Fact) -> (u16, &'static str) {
         Fact::ArtifactStored(_) => (ARTIFACT_STORED, "artifact_stored"),
         Fact::PolicyActivated(_) => (POLICY_ACTIVATED, "policy_activated"),
         Fact::Identity(fact) => identity::kind(fact),
+        Fact::Approval(fact) => approvals::kind(fact),
         Fact::Setting(fact) => settings::kind(fact),
         Fact::PersonalDataRead(_) => (PERSONAL_DATA_READ, "personal_data_read"),
         Fact::KeyUsed(_) => (KEY_USED, "key_used"),
@@ -93,6 +135,7 @@ pub(super) fn encode(header: &Header, fact: &Fact, into: &mut Encoder) -> (u16, 
         }
         Fact::PolicyActivated(activated) => encode_policy(header, activated, into),
         Fact::Identity(fact) => identity::encode(fact, into),
+        Fact::Approval(fact) => approvals::encode(header, fact, into),
         Fact::Setting(fact) => settings::encode(fact, into),
         Fact::PersonalDataRead(read) => {
             into.u128(read.payment.get());
@@ -124,6 +167,7 @@ fn version(header: &Header, fact: &Fact) -> u16 {
         | Fact::LabelRecorded(_)
         | Fact::ArtifactStored(_)
         | Fact::PolicyActivated(_)
+        | Fact::Approval(_)
         | Fact::Setting(_)
         | Fact::PersonalDataRead(_)
         | Fact::KeyUsed(_)
@@ -182,6 +226,7 @@ pub(super) fn decode(header: &Header, kind: u64, version: u64, plain: &[u8]) -> 
         API_KEY_ADDED | PRINCIPAL_ADDED | CREDENTIAL_ADDED | CREDENTIAL_REVOKED => {
             Fact::Identity(identity::decode(number, version, &mut from)?)
         }
+        PROPOSAL_MADE | PROPOSAL_ENDED | APPROVALS_SET => Fact::Approval(approvals::decode(header, number, &mut from)?),
         SETTING_PUT | SETTING_REMOVED => Fact::Setting(settings::decode(number, &mut from)?),
         PERSONAL_DATA_READ => Fact::PersonalDataRead(PersonalDataRead {
             payment: PaymentId::new(from.u128()?),

@@ -2,7 +2,7 @@
 
 use engine::Header;
 use ledger::{Address, Fact, IndexedFields, Limits, MetadataOf, NewTransfer, Scheduled, Transfer};
-use types::{AccountId, LedgerId, PaymentId, TransferId};
+use types::{AccountId, LedgerId, PaymentId, Timestamp, TransferId};
 
 use super::fact::{
     ADDRESS_SET, INDEXES_CHOSEN, LIMITS_SET, METADATA_SET, SCHEDULED_CANCELLED, TRANSFER_SCHEDULED, decode_bool,
@@ -17,11 +17,14 @@ const OF_PAYMENT: u8 = 3;
 
 pub(super) fn encode_limits(account: AccountId, limits: Limits, into: &mut Encoder) {
     into.u128(account.get());
-    for limit in [limits.min_balance, limits.max_balance] {
-        into.u8(u8::from(limit.is_some()));
-        if let Some(limit) = limit {
-            into.raw(&limit.to_le_bytes());
-        }
+    encode_limit(limits.min_balance, into);
+    encode_limit(limits.max_balance, into);
+}
+
+pub(super) fn encode_limit(limit: Option<i128>, into: &mut Encoder) {
+    into.u8(u8::from(limit.is_some()));
+    if let Some(limit) = limit {
+        into.raw(&limit.to_le_bytes());
     }
 }
 
@@ -58,8 +61,12 @@ pub(super) fn encode_metadata(of: MetadataOf, values: &[(String, Option<String>)
 
 /// Encoded like the transfer that it will become, at the time when it is due.
 pub(super) fn encode_scheduled(header: &Header, scheduled: &Scheduled, into: &mut Encoder) {
-    let Scheduled { new, at } = *scheduled;
-    let transfer = Transfer {
+    encode_transfer(header, &as_asked(&scheduled.new, scheduled.at), into);
+}
+
+/// The transfer that a request asks for, as if it were made at `timestamp`.
+pub(super) const fn as_asked(new: &NewTransfer, timestamp: Timestamp) -> Transfer {
+    Transfer {
         key: new.key,
         debit: new.debit,
         credit: new.credit,
@@ -72,9 +79,8 @@ pub(super) fn encode_scheduled(header: &Header, scheduled: &Scheduled, into: &mu
         ledger: new.ledger,
         code: new.code,
         flags: new.flags,
-        timestamp: at,
-    };
-    encode_transfer(header, &transfer, into);
+        timestamp,
+    }
 }
 
 pub(super) fn encode_indexes(ledger: LedgerId, fields: IndexedFields, into: &mut Encoder) {
@@ -110,7 +116,8 @@ pub(super) fn decode(header: &Header, kind: u16, from: &mut Decoder<'_>) -> Resu
             Ok(Fact::MetadataSet { of, values })
         }
         TRANSFER_SCHEDULED => {
-            decode_transfer(header, 1, from).map(|transfer| Fact::TransferScheduled(scheduled(&transfer)))
+            let transfer = decode_transfer(header, 1, from)?;
+            Ok(Fact::TransferScheduled(Scheduled { new: asked_for(&transfer), at: transfer.timestamp }))
         }
         SCHEDULED_CANCELLED => Ok(Fact::ScheduledCancelled { id: TransferId::new(from.u128()?) }),
         INDEXES_CHOSEN => {
@@ -121,12 +128,13 @@ pub(super) fn decode(header: &Header, kind: u16, from: &mut Decoder<'_>) -> Resu
     }
 }
 
-fn decode_limit(from: &mut Decoder<'_>) -> Result<Option<i128>, DecodeError> {
+pub(super) fn decode_limit(from: &mut Decoder<'_>) -> Result<Option<i128>, DecodeError> {
     Ok(if decode_bool(from)? { Some(i128::from_le_bytes(from.array()?)) } else { None })
 }
 
-fn scheduled(transfer: &Transfer) -> Scheduled {
-    let new = NewTransfer {
+/// The request that asks for a transfer.
+pub(super) const fn asked_for(transfer: &Transfer) -> NewTransfer {
+    NewTransfer {
         debit: transfer.debit,
         credit: transfer.credit,
         amount: transfer.amount,
@@ -139,6 +147,5 @@ fn scheduled(transfer: &Transfer) -> Scheduled {
         code: transfer.code,
         flags: transfer.flags,
         ..NewTransfer::named(transfer.key)
-    };
-    Scheduled { new, at: transfer.timestamp }
+    }
 }

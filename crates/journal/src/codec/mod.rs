@@ -42,6 +42,7 @@
 //! sequence (8), tenant (4), actor (8), request (16), `decided_at` (8), `occurred_at` (8), kind (2), version (2), plain
 //! section (4-byte length, bytes), count of keys (4), each key (16), ciphertext (4-byte length, bytes).
 
+mod approvals;
 mod compact_features;
 mod fact;
 mod identity;
@@ -59,6 +60,7 @@ use types::{ActorId, KeyId, RequestId, Sealed, Seq, ShardId, TenantId, Timestamp
 use crate::bytes::{DecodeError, Decoder, Encoder};
 use crate::frame::PAYLOAD_BYTES_MAX;
 
+pub use fact::KIND_NAMES;
 pub(crate) use rows::{
     OpenRun, RUN_HEADER_BYTES_MAX, Run, WIDE_ROW_BYTES, canonical_row, decode_row, decode_run, push_row, read_row,
     transfer_of,

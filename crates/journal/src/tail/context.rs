@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use engine::{Entry, Fact, PolicyActivated};
+use engine::{ApprovalFact, Entry, Fact, PolicyActivated};
 use ledger::Assets;
 use types::{LedgerId, Seq};
 
@@ -79,6 +79,9 @@ fn assets_of(entries: &[Entry], source: &impl ContextSource) -> Arc<Assets> {
 fn name_ledgers(entry: &Entry, named: &mut BTreeSet<LedgerId>) {
     if let Fact::PaymentDecided(decided) = &entry.fact {
         named.insert(decided.ledger);
+    }
+    if let Fact::Approval(ApprovalFact::ProposalMade(made)) = &entry.fact {
+        named.extend(made.operation.ledger());
     }
     named.extend(entry.fact.ledger_facts().iter().filter_map(ledger::Fact::ledger));
 }

@@ -7,22 +7,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::{
-    ApiKeyAdded, ArtifactChunk, Cause, CredentialAdded, CredentialKind, CredentialRevoked, DecisionForm,
-    DepartedHistory, Entry, Fact, Header, IdentityFact, KeyUsed, LabelRecorded, PaymentChanged, PaymentDecided,
-    PaymentStatus, PaymentSums, PersonalDataRead, PlainValue, Portion, PrincipalAdded, PrincipalKind, SettingFact,
-    SettingKind, StateDigest, Verb,
+    ApiKeyAdded, ApprovalFact, ApprovalRules, ArtifactChunk, Cause, CredentialAdded, CredentialKind, CredentialRevoked,
+    DecisionForm, Demand, DepartedHistory, Entry, Fact, Header, IdentityFact, KeyUsed, LabelRecorded, PaymentChanged,
+    PaymentDecided, PaymentStatus, PaymentSums, PersonalDataRead, PlainValue, Portion, PrincipalAdded, PrincipalKind,
+    ProposalEnd, ProposalEnded, ProposalMade, Proposed, SettingFact, SettingKind, StateDigest, Verb,
 };
 use expect_test::expect_file;
 use features::{RecordChange, Update};
-use journal::{DurableLog, FORMAT_VERSION, Identity, Part, canonical, kind_name, leaf_hash};
+use journal::{DurableLog, FORMAT_VERSION, Identity, KIND_NAMES, Part, canonical, kind_name, leaf_hash};
 use ledger::{
     Account, AccountFlags, AccountPlace, Import, ImportNumber, ImportProgress, ImportState, IndexedFields, Limits,
     MetadataOf, NewAccount, NewTransfer, Places, Scheduled, Transfer, TransferFlags, TransferKey, TransferStatus,
 };
 use policy::{FeatureValue, MissingReason};
 use types::{
-    AccountId, ActorId, Amount, Code, CredentialId, Digest, Epoch, ImportId, KeyId, LedgerId, Origin, PaymentId,
-    RequestId, Sealed, Seq, SettingName, Span, Timestamp, Token, TokenSubject, TransferId,
+    AccountId, ActorId, Amount, Asset, Code, CredentialId, Digest, Epoch, ImportId, KeyId, LedgerId, Origin, PaymentId,
+    ProposalId, RequestId, Sealed, Seq, SettingName, Span, Timestamp, Token, TokenSubject, TransferId,
 };
 
 use crate::support::facts::{
@@ -157,36 +157,8 @@ fn the_golden_journals_have_every_kind_of_entry() {
     let mut kinds: Vec<&str> = entries().iter().map(kind_name).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    let all = [
-        "account_opened",
-        "account_staged",
-        "address_set",
-        "api_key_added",
-        "artifact_stored",
-        "credential_added",
-        "credential_revoked",
-        "import_noted",
-        "import_started",
-        "indexes_chosen",
-        "journal_continued",
-        "journal_started",
-        "key_used",
-        "label_recorded",
-        "ledger_opened",
-        "limits_set",
-        "metadata_set",
-        "payment_changed",
-        "payment_decided",
-        "policy_activated",
-        "principal_added",
-        "scheduled_cancelled",
-        "state_digest",
-        "transfer_created",
-        "transfer_expired",
-        "transfer_failed",
-        "transfer_scheduled",
-        "transfer_staged",
-    ];
+    let mut all = KIND_NAMES.to_vec();
+    all.sort_unstable();
     assert_eq!(kinds, all);
 }
 
@@ -280,7 +252,53 @@ fn entries() -> Vec<Entry> {
     for (seq, fact) in (56..).zip(facts) {
         entries.push(Entry { header: header(seq), fact, sealed: None });
     }
+    for (seq, fact) in (61..).zip(approvals()) {
+        let mut header = header(seq);
+        if let ApprovalFact::ProposalMade(made) = &fact {
+            header.request = RequestId::new(made.proposal.get());
+        }
+        entries.push(Entry { header, fact: Fact::Approval(fact), sealed: None });
+    }
     entries
+}
+
+/// Rules, a proposal of each operation, and each end of one.
+fn approvals() -> Vec<ApprovalFact> {
+    let asset = |code| Asset::new(code, 2).expect("an asset");
+    let strict = ApprovalRules {
+        limits: Demand::Approval,
+        imports: Demand::Approval,
+        reversals_above: [(asset("USD"), Amount::MAX), (asset("EUR"), Amount::new(100))].into(),
+    };
+    let transfer = NewTransfer {
+        debit: AccountId::new(4),
+        credit: AccountId::new(5),
+        amount: Amount::MAX,
+        pending: Some(TransferKey::Client(TransferId::new(7))),
+        user_data_64: 64,
+        timeout_s: 60,
+        ledger: LedgerId::new(978),
+        code: Code::new(9),
+        flags: TransferFlags::POST_PENDING_TRANSFER,
+        ..NewTransfer::named(TransferKey::Client(TransferId::new(703)))
+    };
+    let limits = Limits { min_balance: Some(i128::MIN), max_balance: None };
+    let operations = [
+        Proposed::Transfer(Box::new(transfer)),
+        Proposed::SetLimits { account: AccountId::new(4), limits },
+        Proposed::Reverse(TransferId::new(6)),
+        Proposed::OpenImport(ImportId::new(8)),
+        Proposed::SetRules(ApprovalRules::default()),
+    ];
+    let expires_at = Timestamp::from_ns(1_795_086_400_000_000_000);
+    let made = (703..).zip(operations).map(|(number, operation)| {
+        let (proposal, reason) = (ProposalId::new(number), if number == 703 { "ticket 4711" } else { "" }.into());
+        ApprovalFact::ProposalMade(Box::new(ProposalMade { proposal, operation, reason, expires_at }))
+    });
+    let ended = (703..)
+        .zip(ProposalEnd::ALL)
+        .map(|(number, end)| ApprovalFact::ProposalEnded(ProposalEnded { proposal: ProposalId::new(number), end }));
+    [ApprovalFact::RulesSet(strict)].into_iter().chain(made).chain(ended).collect()
 }
 
 /// The entries that a journal of version 3 could contain, then those that came later.
@@ -492,6 +510,7 @@ fn entries_of_version_1() -> Vec<Entry> {
             | Fact::ArtifactStored(_)
             | Fact::PolicyActivated(_)
             | Fact::Identity(_)
+            | Fact::Approval(_)
             | Fact::Setting(_)
             | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_) => {}

@@ -138,8 +138,7 @@ fn judge_movement(view: &impl View, moment: Moment, new: &NewTransfer) -> Result
     ensure(debit.ledger == credit.ledger, S::AccountsMustHaveTheSameLedger, ledgers)?;
     ensure(new.ledger == debit.ledger, S::TransferMustHaveTheSameLedgerAsAccounts, ledgers)?;
     for account in [debit, credit] {
-        let barred = by_client(new.key) && !view.is_import() && account.flags.contains(AccountFlags::POLICY_ONLY);
-        ensure(!barred, S::AccountIsPolicyOnly, Detail::Account(account.id))?;
+        check_policy_only(view, new.key, account)?;
     }
     if is_imported(new) {
         let at = timestamp_of(moment, new);
@@ -199,10 +198,20 @@ fn judge_resolution(view: &impl View, moment: Moment, new: &NewTransfer) -> Resu
         ensure(pending.timeout_s == 0, S::ImportedEventMustNotResolveTimedTransfer, about)?;
         check_imported_time(view, moment, asked.timestamp)?;
     }
+    for id in [asked.debit, asked.credit] {
+        view.account(id).map_or(Ok(()), |account| check_policy_only(view, new.key, account))?;
+    }
     let is_barred = |id| is_post && view.account(id).is_some_and(Account::is_closed);
     ensure(!is_barred(asked.debit), S::DebitAccountAlreadyClosed, Detail::Account(asked.debit))?;
     ensure(!is_barred(asked.credit), S::CreditAccountAlreadyClosed, Detail::Account(asked.credit))?;
     Ok(asked)
+}
+
+/// On an account with the flag `policy_only`, a client moves money only with the approval of a second principal.
+fn check_policy_only(view: &impl View, key: TransferKey, account: &Account) -> Result<(), StatusRefusal<S>> {
+    let is_exempt = !by_client(key) || view.is_import() || view.is_approved();
+    let barred = account.flags.contains(AccountFlags::POLICY_ONLY) && !is_exempt;
+    ensure(!barred, S::AccountIsPolicyOnly, Detail::Account(account.id))
 }
 
 fn find_account(view: &impl View, id: AccountId, missing: S) -> Result<&Account, StatusRefusal<S>> {

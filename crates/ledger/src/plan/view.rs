@@ -24,6 +24,11 @@ pub(crate) trait View {
         false
     }
 
+    /// Whether a second principal approved the request. The flag `policy_only` then does not bind it.
+    fn is_approved(&self) -> bool {
+        false
+    }
+
     /// What became of the transfer `key`. An unresolved transfer is pending, even after its time.
     fn find(&self, key: TransferKey) -> Option<PastTransfer>;
 
@@ -112,6 +117,10 @@ impl View for Ledger {
 }
 
 impl View for Plan<'_> {
+    fn is_approved(&self) -> bool {
+        self.is_approved
+    }
+
     fn book(&self, id: LedgerId) -> Option<&Book> {
         self.books.get(&id).or_else(|| self.ledger.book(id))
     }

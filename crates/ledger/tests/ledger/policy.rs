@@ -1,6 +1,9 @@
 //! The separation of clients and the policy.
 
-use crate::story::check;
+use ledger::{NewTransfer, Outcome, TransferFlags, TransferKey, TransferStatus};
+use types::{AccountId, Amount, Code, LedgerId, Timestamp, TransferId};
+
+use crate::story::{check, run};
 
 #[test]
 fn only_payments_move_money_on_a_policy_only_account() {
@@ -9,7 +12,7 @@ fn only_payments_move_money_on_a_policy_only_account() {
         open A1                     created
         open A2 policy_only         created
         pay  T1 A1->A2 5            account_is_policy_only
-        says only payments move money on this account (account 00000000-0000-0000-0000-000000000002)
+        says only payments, and transfers that a second principal approved, move money on this account (account 00000000-0000-0000-0000-000000000002)
         pay  T1 A2->A1 5            account_is_policy_only
         hold T1 A2->A1 5            account_is_policy_only
         pay  P1/0 A1->A2 5          created
@@ -78,4 +81,43 @@ fn the_refusal_of_a_leg_spends_nothing() {
         pay  P1/0 A1->A2 5     created
         ",
     );
+}
+
+#[test]
+fn an_approval_lets_a_client_move_money_on_a_policy_only_account() {
+    let world = run("
+        open A1                     created
+        open A2 policy_only         created
+        ");
+    let at = Timestamp::from_ns(1 << 50);
+    let client = |id| TransferKey::Client(TransferId::new(id));
+    let hold = NewTransfer {
+        debit: AccountId::new(2),
+        credit: AccountId::new(1),
+        amount: Amount::new(5),
+        ledger: LedgerId::new(1),
+        code: Code::new(1),
+        flags: TransferFlags::PENDING,
+        ..NewTransfer::named(client(1))
+    };
+    let flags = TransferFlags::POST_PENDING_TRANSFER;
+    let post = NewTransfer { pending: Some(client(1)), amount: Amount::MAX, flags, ..NewTransfer::named(client(2)) };
+    let status = |outcome| match outcome {
+        Outcome::Refused(refusal) => Some(refusal.status),
+        Outcome::Created { .. } | Outcome::Exists { .. } => None,
+    };
+    let mut plan = world.ledger.plan(at);
+    assert_eq!(status(plan.create_transfer(&hold)), Some(TransferStatus::AccountIsPolicyOnly));
+    let mut plan = world.ledger.plan(at).approved();
+    assert_eq!(status(plan.create_transfer(&hold)), None);
+    assert_eq!(status(plan.create_transfer(&post)), None);
+    let mut held = world.ledger.plan(at).approved();
+    held.create_transfer(&hold);
+    let facts = held.into_facts();
+    let mut ledger = world.ledger;
+    for fact in &facts {
+        ledger.apply(fact);
+    }
+    let mut plan = ledger.plan(Timestamp::from_ns(1 << 51));
+    assert_eq!(status(plan.create_transfer(&post)), Some(TransferStatus::AccountIsPolicyOnly));
 }

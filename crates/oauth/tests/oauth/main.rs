@@ -7,6 +7,7 @@
 )]
 
 mod acceptance;
+mod assertions;
 mod attacks;
 mod cache;
 mod key_sets;

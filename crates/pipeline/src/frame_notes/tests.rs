@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use engine::{
-    ApiKeyAdded, ArtifactChunk, CaptureTerms, Cause, DecisionForm, DepartedHistory, Header, IdentityFact, KeyUsed,
-    LabelRecorded, PaymentChanged, PaymentDecided, PaymentStatus, PersonalDataRead, PolicyActivated, Portion,
-    SettingFact, SettingKind, StateDigest,
+    ApiKeyAdded, ApprovalFact, ApprovalRules, ArtifactChunk, CaptureTerms, Cause, DecisionForm, DepartedHistory,
+    Header, IdentityFact, KeyUsed, LabelRecorded, PaymentChanged, PaymentDecided, PaymentStatus, PersonalDataRead,
+    PolicyActivated, Portion, SettingFact, SettingKind, StateDigest,
 };
 use features::Windows;
 use ledger::{
@@ -169,6 +169,7 @@ fn facts() -> Vec<(Fact, Vec<Touched>)> {
             (Fact::ArtifactStored(chunk), vec![]),
             (Fact::PolicyActivated(Arc::new(activated)), vec![one]),
             (Fact::Identity(IdentityFact::ApiKeyAdded(key)), vec![]),
+            (Fact::Approval(ApprovalFact::RulesSet(ApprovalRules::default())), vec![]),
             (Fact::Setting(setting), vec![]),
             (Fact::PersonalDataRead(PersonalDataRead { payment: PaymentId::new(7), attributes: [].into() }), vec![]),
             (Fact::KeyUsed(KeyUsed { items: 0, parts: [1].into() }), vec![]),
@@ -193,9 +194,10 @@ fn kind(fact: &Fact) -> usize {
         Fact::KeyUsed(_) => LEDGER_KINDS + 9,
         Fact::Setting(_) => LEDGER_KINDS + 10,
         Fact::PersonalDataRead(_) => LEDGER_KINDS + 11,
+        Fact::Approval(_) => LEDGER_KINDS + 12,
     }
 }
-const KINDS: usize = LEDGER_KINDS + 12;
+const KINDS: usize = LEDGER_KINDS + 13;
 
 fn events_of(fact: Fact, touched: &[Touched]) -> Vec<IndexedFact> {
     let at = Timestamp::from_ns(5);

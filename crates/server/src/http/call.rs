@@ -13,13 +13,16 @@ use bytes::BytesMut;
 use edge::admission::Address;
 use edge::auth::{Caller, permitted_on_route};
 use edge::{Head, Headers};
+use engine::Sender;
 use futures_util::StreamExt as _;
-use types::{ActorId, CredentialId};
+use types::ActorId;
 
 use crate::http::app::App;
 use crate::http::doors::Admitted;
 use crate::http::failure::Failure;
-use crate::http::host::Host;
+use crate::http::host::{Host, Proven};
+use crate::http::local::Local;
+use crate::tls::ClientCertificate;
 
 /// Most time in which a body must arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
@@ -36,6 +39,12 @@ pub(crate) struct Call {
     pub(crate) head: Head,
     /// Who sent the request. On routes that need no credential: the system actor, without scopes.
     pub(crate) caller: Caller,
+    /// What showed that.
+    pub(crate) proven: Proven,
+    /// Whether the process itself sent the request.
+    pub(crate) is_local: bool,
+    /// The certificate of the client, if the connection showed one.
+    pub(crate) certificate: Option<ClientCertificate>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -50,20 +59,29 @@ impl Call {
     ) -> Result<Self, Failure> {
         let (parts, body) = request.into_parts();
         let headers = parts.headers;
-        let (app, caller) = match route.scope {
+        let local = parts.extensions.get::<Local>().copied();
+        let certificate = parts.extensions.get::<ClientCertificate>().copied();
+        let (app, caller, proven) = match route.scope {
             Some(scope) => {
-                let from = parts.extensions.get().copied().unwrap_or(Address::of(Ipv4Addr::UNSPECIFIED.into()));
-                let found = host.find(&headers, from).await;
-                let (app, caller) = found.map_err(|failure| host.doors.unauthenticated(from, failure))?;
-                let quota = host.tenants.installation().requests_quota(app.core.tenant());
-                *admitted = Some(host.doors.admit((&*app, quota), &caller, &headers)?);
+                let (app, caller, proven) = match local {
+                    Some(local) => host.of_local(local).await?,
+                    None => {
+                        let from = parts.extensions.get().copied().unwrap_or(Address::of(Ipv4Addr::UNSPECIFIED.into()));
+                        let request = (parts.method.as_str(), parts.uri.path());
+                        let found = host.find(request, &headers, (certificate, from)).await;
+                        let found = found.map_err(|failure| host.doors.unauthenticated(from, failure))?;
+                        let quota = host.tenants.installation().requests_quota(found.0.core.tenant());
+                        *admitted = Some(host.doors.admit((&*found.0, quota), &found.1, &headers)?);
+                        found
+                    }
+                };
                 permitted_on_route(&caller, scope)?;
                 host.permit_home(&app, scope)?;
-                (app, caller)
+                (app, caller, proven)
             }
             None => {
-                let nobody = Caller { actor: ActorId::SYSTEM, credential: CredentialId::new(0), scopes: 0 };
-                (Arc::clone(host.home()), nobody)
+                let nobody = Caller { actor: ActorId::SYSTEM, sender: Sender::Token { scopes: 0 }, scopes: 0 };
+                (Arc::clone(host.home()), nobody, Proven::Nothing)
             }
         };
         let given = Headers { key: only(&headers, IDEMPOTENCY_KEY)?, if_match: only(&headers, IF_MATCH)? };
@@ -73,6 +91,7 @@ impl Call {
             Expected::Json(_)
             | Expected::Batch(_)
             | Expected::Empty(_)
+            | Expected::Form(_)
             | Expected::Archive
             | Expected::Packed { .. } => {
                 let reading = read(body, &headers, route);
@@ -81,9 +100,9 @@ impl Call {
                     Problem::new(ErrorCode::RequestTimeout, detail)
                 };
                 let body = tokio::time::timeout(BODY_WITHIN, reading).await.map_err(late)??;
-                if route.scope.is_some() {
+                if route.scope.is_some() && local.is_none() {
                     // The body may have taken a while.
-                    app.check(caller.credential)?;
+                    app.check(&proven)?;
                 }
                 if let Some(admitted) = admitted {
                     host.doors.received(admitted, body.len());
@@ -92,7 +111,7 @@ impl Call {
             }
         };
         check_media_type(route.body, &headers, &body)?;
-        Ok(Self { host, app, head, caller, headers, body })
+        Ok(Self { host, app, head, caller, proven, is_local: local.is_some(), certificate, headers, body })
     }
 
     /// The request, as the edge takes it.
@@ -100,7 +119,7 @@ impl Call {
         edge::Call {
             head: &self.head,
             actor: self.caller.actor,
-            credential: self.caller.credential,
+            sender: self.caller.sender,
             scopes: Scope::from_bits(self.caller.scopes),
             body: &self.body,
         }
@@ -164,7 +183,12 @@ fn too_large(route: &Route, found: &str) -> Failure {
             let detail = format!("{found}, expected at most {records} records of {record_bytes}: {bytes_max} bytes");
             Problem::new(ErrorCode::TooManyEvents, detail)
         }
-        Expected::None | Expected::Json(_) | Expected::Batch(_) | Expected::Empty(_) | Expected::Archive => {
+        Expected::None
+        | Expected::Json(_)
+        | Expected::Batch(_)
+        | Expected::Empty(_)
+        | Expected::Form(_)
+        | Expected::Archive => {
             let detail = format!("the route takes a body of at most {bytes_max} bytes");
             Problem::new(ErrorCode::BodyTooLarge, detail)
         }
@@ -174,7 +198,8 @@ fn too_large(route: &Route, found: &str) -> Failure {
 
 fn check_media_type(expected: Expected, headers: &HeaderMap, body: &Bytes) -> Result<(), Problem> {
     let wanted = match expected {
-        Expected::None => return Ok(()),
+        // The endpoints for forms check it themselves, because their errors have a form of their own.
+        Expected::None | Expected::Form(_) => return Ok(()),
         Expected::Empty(_) if body.is_empty() => return Ok(()),
         Expected::Json(_) | Expected::Batch(_) | Expected::Empty(_) => &["application/json"][..],
         Expected::Archive => &api::archive::MEDIA_TYPES,

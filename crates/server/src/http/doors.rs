@@ -9,6 +9,7 @@ use edge::admission::{
     Address, Admission, By, Client, Limits, RATE_LIMIT, RATE_LIMIT_POLICY, Refusal, Standing, units,
 };
 use edge::auth::Caller;
+use engine::Sender;
 use tokio::sync::{Notify, Semaphore};
 use types::{Span, TenantId};
 
@@ -88,7 +89,11 @@ impl Doors {
         caller: &Caller,
         headers: &HeaderMap,
     ) -> Result<Admitted, Failure> {
-        let client = Client { tenant: app.core.tenant(), actor: caller.actor, credential: caller.credential };
+        let api_key = match caller.sender {
+            Sender::ApiKey(credential) => Some(credential),
+            Sender::Token { .. } => None,
+        };
+        let client = Client { tenant: app.core.tenant(), actor: caller.actor, api_key };
         let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let units = units(declared.unwrap_or(0));
         let asked = self.lock().ask(self.now(), client, units, quota);

@@ -11,11 +11,12 @@ use axum::response::IntoResponse as _;
 use axum::response::sse::{self, KeepAlive, Sse};
 use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
-use types::{CredentialId, Seq};
+use types::Seq;
 
 use crate::http::app::App;
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled, found};
+use crate::http::host::Proven;
 use crate::tail::Follower;
 
 /// Most event streams that are open at the same time.
@@ -66,8 +67,7 @@ fn open_stream(call: &Call) -> Handled {
         Problem::new(ErrorCode::TooManyStreams, detail)
     })?;
     let follower = call.app.core.follow_events(Seq::new(after));
-    let streaming =
-        Streaming { follower, _permit: permit, app: Arc::clone(&call.app), credential: call.caller.credential };
+    let streaming = Streaming { follower, _permit: permit, app: Arc::clone(&call.app), proven: call.proven.clone() };
     let stream = stream::unfold(streaming, next_sent);
     let keep_alive = KeepAlive::new().interval(Duration::from_secs(15));
     Ok(Sse::new(stream).keep_alive(keep_alive).into_response())
@@ -89,16 +89,16 @@ struct Streaming {
     follower: Follower,
     _permit: OwnedSemaphorePermit,
     app: Arc<App>,
-    credential: CredentialId,
+    proven: Proven,
 }
 
 /// Waits for the next event of a stream. Returns `None` when the server stops, the journal fails, or the credential of the
 /// stream expires or is revoked.
 async fn next_sent(mut streaming: Streaming) -> Option<(Result<sse::Event, Infallible>, Streaming)> {
-    let Streaming { follower, app, credential, .. } = &mut streaming;
+    let Streaming { follower, app, proven, .. } = &mut streaming;
     let entry = tokio::select! {
         biased;
-        () = ended(app, *credential) => return None,
+        () = ended(app, proven) => return None,
         entry = follower.next() => entry.map_err(|fault| Failure::from(fault.as_ref())).ok()??,
         () = app.core.stopped() => return None,
     };
@@ -109,8 +109,8 @@ async fn next_sent(mut streaming: Streaming) -> Option<(Result<sse::Event, Infal
 }
 
 /// Waits until a credential is not valid any more, or its tenant is suspended.
-async fn ended(app: &App, credential: CredentialId) {
-    while app.check(credential).is_ok() {
+async fn ended(app: &App, proven: &Proven) {
+    while app.check(proven).is_ok() {
         tokio::time::sleep(CHECK_CREDENTIAL_EVERY).await;
     }
 }

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use edge::admission::Refusal;
 use index::FieldError;
 use journal::Fault;
+use oauth::Scheme;
 use serde::Serialize;
 
 use crate::Unavailable;
@@ -54,12 +55,35 @@ impl IntoResponse for Failure {
         if let Some(refusal) = refusal {
             doors::show(refusal.standing, headers);
         }
-        if status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        for challenge in challenges(&problem) {
+            headers.append(header::WWW_AUTHENTICATE, challenge);
         }
         response.extensions_mut().insert(LoggedCode(problem.code().as_str()));
         response
     }
+}
+
+/// How to send a better credential (RFC 6750, section 3; RFC 9449, section 7.1).
+fn challenges(problem: &Problem) -> Vec<HeaderValue> {
+    let api::Code::Error(code) = problem.code() else { return Vec::new() };
+    let because = |code: oauth::Code| Some((code, problem.detail()));
+    if code == ErrorCode::InsufficientScope {
+        let refused = because(oauth::Code::InsufficientScope);
+        return HeaderValue::from_str(&oauth::challenge(Scheme::Bearer, refused, &[])).into_iter().collect();
+    }
+    if code.status() != 401 {
+        return Vec::new();
+    }
+    let codes = [
+        (ErrorCode::InvalidToken, oauth::Code::InvalidToken),
+        (ErrorCode::InvalidDpopProof, oauth::Code::InvalidDpopProof),
+        (ErrorCode::UseDpopNonce, oauth::Code::UseDpopNonce),
+    ];
+    let dpop = codes.iter().find(|(known, _)| *known == code).and_then(|(_, code)| because(*code));
+    let bearer = dpop.filter(|_| code == ErrorCode::InvalidToken);
+    let algorithms = &issuer::ASSERTION_ALGORITHMS;
+    let both = [oauth::challenge(Scheme::Bearer, bearer, algorithms), oauth::challenge(Scheme::Dpop, dpop, algorithms)];
+    both.iter().filter_map(|challenge| HeaderValue::from_str(challenge).ok()).collect()
 }
 
 impl From<Problem> for Failure {
@@ -102,6 +126,7 @@ impl From<Refused> for Failure {
         match refused {
             Refused::Suspended(tenant) => suspended(tenant).into(),
             Refused::Credential(error) => Problem::from(error).into(),
+            Refused::Token(problem) => (*problem).into(),
         }
     }
 }
@@ -174,6 +199,11 @@ pub(crate) fn of_the_http_layer(status: u16) -> Vec<u8> {
         }
     };
     unrouted(&Problem::new(code, detail))
+}
+
+/// A whole response for a client that speaks another protocol than the port.
+pub(crate) fn wrong_protocol(detail: &str) -> Vec<u8> {
+    unrouted(&Problem::new(ErrorCode::MalformedRequest, detail))
 }
 
 /// A whole response for a connection that cannot be served.

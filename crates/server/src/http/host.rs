@@ -8,6 +8,9 @@ use api::{ErrorCode, Problem, Scope};
 use axum::http::HeaderMap;
 use edge::admission::Address;
 use edge::auth::{AuthError, Caller, Presented};
+use engine::{AdmitSubject, PrincipalKind, Sender};
+use oauth::VerifiedToken;
+use types::{ActorId, CredentialId, RequestId, TenantId, TokenSubject, shorten};
 use vault::{ApiKey, KeyTenant};
 
 use crate::awake::Activity;
@@ -15,7 +18,10 @@ use crate::http::app::App;
 use crate::http::call::only;
 use crate::http::doors::Doors;
 use crate::http::failure::Failure;
+use crate::http::issuing::values;
+use crate::identity::{Asked, Identity, TokenRefusal, fetch_now};
 use crate::tenants::{For, Tenants};
+use crate::tls::ClientCertificate;
 
 /// Everything that requests share.
 #[derive(Debug)]
@@ -51,17 +57,92 @@ impl Host {
     ///
     /// # Errors
     /// If there is no valid credential, or if its tenant is suspended or not available.
-    pub(crate) async fn find(&self, headers: &HeaderMap, from: Address) -> Result<(Arc<App>, Caller), Failure> {
+    pub(crate) async fn find(
+        &self,
+        (method, path): (&str, &str),
+        headers: &HeaderMap,
+        (certificate, from): (Option<ClientCertificate>, Address),
+    ) -> Result<(Arc<App>, Caller, Proven), Failure> {
         let at = self.home().core.now();
-        let presented = Presented { authorization: only(headers, "Authorization")?, at };
+        let authorization = only(headers, "Authorization")?;
+        if authorization.is_some_and(is_token) {
+            let proofs = values(headers, "dpop");
+            let (scheme, token) = oauth::presented(authorization.as_slice())
+                .map_err(|error| Problem::new(ErrorCode::InvalidHeader, error.to_string()).at("Authorization"))?;
+            let certificate = certificate.map(|certificate| certificate.thumbprint);
+            let asked = Asked { scheme, token, proofs: &proofs, certificate, method, path };
+            return self.of_token(asked, from).await;
+        }
+        let presented = Presented { authorization, at };
         match presented.api_key() {
-            Ok(key) => self.of_api_key(&key, presented).await,
+            Ok(key) => {
+                let (app, caller) = self.of_api_key(&key, presented).await?;
+                Ok((app, caller, Proven::ApiKey(key.credential())))
+            }
             Err(error) => {
                 // Whoever guesses learns nothing more after too many failures. An API key costs one hash, so it is always checked.
                 self.doors.may_check(from)?;
                 Err(Problem::from(error).into())
             }
         }
+    }
+
+    /// Access tokens: who they are about, in their tenant.
+    async fn of_token(&self, asked: Asked<'_>, from: Address) -> Result<(Arc<App>, Caller, Proven), Failure> {
+        let home = self.home();
+        let now = home.core.now();
+        let known = self.identity().known(asked.token, now);
+        if known.is_none() {
+            // To check a signature is costly.
+            self.doors.may_check(from)?;
+        }
+        let token = match self.identity().authenticate(asked, known, now) {
+            Ok(token) => token,
+            Err(TokenRefusal::Problem(problem)) => return Err(problem.into()),
+            // Once its keys are there, the token may count.
+            Err(TokenRefusal::NeedsKeys(issuer, problem)) => {
+                if !fetch_now(&self.tenants, &issuer).await {
+                    return Err(problem.into());
+                }
+                let again = self.identity().authenticate(asked, None, home.core.now());
+                again.map_err(TokenRefusal::into_problem)?
+            }
+        };
+        let tenant = token.tenant;
+        if tenant != home.core.tenant() {
+            let known = self.tenants.known(tenant).ok_or_else(|| unknown_tenant(tenant))?;
+            if known.state == TenantState::Suspended {
+                return Err(suspended(tenant).into());
+            }
+        }
+        let app = match self.tenants.at_hand(tenant).0 {
+            Some(open) => open,
+            None => self.tenants.app(tenant, For::Request).await?,
+        };
+        let actor = self.principal(&app, &token).await?;
+        let scopes = token.scopes.0;
+        let caller = Caller { actor, sender: Sender::Token { scopes }, scopes };
+        Ok((app, caller, Proven::Token(token)))
+    }
+
+    /// The principal that a token is about. Its first request adds it.
+    async fn principal(&self, app: &App, token: &VerifiedToken) -> Result<ActorId, Failure> {
+        let subject = TokenSubject::new(&token.issuer, &token.subject);
+        let subject = subject.map_err(|error| Problem::new(ErrorCode::InvalidToken, error.to_string()))?;
+        if let Some(actor) = app.subject(&subject) {
+            return Ok(actor);
+        }
+        let kind = if token.subject == token.client { PrincipalKind::Service } else { PrincipalKind::Person };
+        let admit = AdmitSubject { subject: subject.clone(), kind, name: shorten(&token.subject).into() };
+        let answered = app.core.ask(ActorId::SYSTEM, RequestId::default(), admit).await?;
+        let (_, actor) = answered.map_err(|refusal| Problem::from(&refusal))?;
+        app.note_subject(subject, actor);
+        Ok(actor)
+    }
+
+    /// What is known about access tokens.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.tenants.installation().identity
     }
 
     async fn of_api_key(
@@ -117,7 +198,37 @@ impl Host {
     }
 }
 
+/// What showed who a caller is, to be checked again later.
+#[derive(Debug, Clone)]
+pub(crate) enum Proven {
+    /// Nothing, on a route that needs no credential.
+    Nothing,
+    ApiKey(CredentialId),
+    Token(Arc<VerifiedToken>),
+}
+
+impl Proven {
+    /// The API key that was used.
+    pub(crate) const fn api_key(&self) -> Option<CredentialId> {
+        match self {
+            Self::ApiKey(credential) => Some(*credential),
+            Self::Nothing | Self::Token(_) => None,
+        }
+    }
+}
+
+/// Whether a header `Authorization` has an access token rather than an API key. Every token has dots, and no API key has one.
+fn is_token(authorization: &[u8]) -> bool {
+    let scheme = authorization.split(|byte| *byte == b' ').next().unwrap_or_default();
+    scheme.eq_ignore_ascii_case(b"dpop") || scheme.eq_ignore_ascii_case(b"bearer") && authorization.contains(&b'.')
+}
+
+/// A token for a tenant that is not there is like a token of nobody.
+fn unknown_tenant(tenant: TenantId) -> Problem {
+    Problem::new(ErrorCode::InvalidToken, format!("the token is for tenant {tenant}, which does not exist"))
+}
+
 /// The problem of a request to a suspended tenant.
-pub(crate) fn suspended(tenant: types::TenantId) -> Problem {
+pub(crate) fn suspended(tenant: TenantId) -> Problem {
     Problem::new(ErrorCode::TenantSuspended, format!("tenant {tenant} is suspended"))
 }

@@ -9,6 +9,9 @@ mod events;
 pub(crate) mod failure;
 mod framing;
 mod host;
+mod identity;
+mod issuing;
+mod local;
 mod observe;
 mod operations;
 mod proofs;
@@ -23,7 +26,7 @@ use api::routes::Method;
 use api::{ErrorCode, Operation, Problem, ROUTES, Route};
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderValue, Uri, header};
+use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodFilter, on};
 use tokio::net::TcpListener;
@@ -34,19 +37,44 @@ pub(crate) use crate::http::app::App;
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled};
 pub(crate) use crate::http::host::Host;
+pub(crate) use crate::http::local::Local;
 use crate::tenants::Change;
+use crate::tls::Tls;
+
+const DPOP: HeaderName = HeaderName::from_static("dpop");
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+
+/// Where the server accepts connections, and what they need for TLS.
+#[derive(Debug)]
+pub struct Listening {
+    pub listener: TcpListener,
+    /// `None` for plain HTTP.
+    pub tls: Option<Arc<Tls>>,
+}
+
+impl From<TcpListener> for Listening {
+    /// Plain HTTP.
+    fn from(listener: TcpListener) -> Self {
+        Self { listener, tls: None }
+    }
+}
 
 /// Answers requests until `until` resolves. Then it finishes open requests; see [`connections::serve`].
-pub(crate) async fn serve(host: Arc<Host>, listener: TcpListener, until: impl Future<Output = ()> + Send + 'static) {
+pub(crate) async fn serve(host: Arc<Host>, listening: Listening, until: impl Future<Output = ()> + Send + 'static) {
     let core = host.home().core.clone();
+    let Listening { listener, tls } = listening;
+    let following = tls.clone().map(|tls| tokio::spawn(tls.follow_files(Arc::clone(&core.shared().metrics))));
     let active = Arc::clone(&host);
     let awake = tokio::spawn(async move { active.activity.stay_awake().await });
     let watch = tokio::spawn(doors::watch(Arc::clone(&host)));
     let connections_max = descriptors::connections_max(descriptors::limit());
     let bounds = connections::Bounds { connections_max, patience: connections::Patience::STANDARD };
-    connections::serve(&core, listener, router(host), bounds, until).await;
+    connections::serve(&core, (listener, tls), router(host), bounds, until).await;
     awake.abort();
     watch.abort();
+    if let Some(following) = following {
+        following.abort();
+    }
 }
 
 /// The router: every route of the table, behind the layers that all requests pass.
@@ -69,6 +97,16 @@ pub(crate) fn router(host: Arc<Host>) -> Router {
 }
 
 async fn answer(host: Arc<Host>, route: &'static Route, request: Request) -> Response {
+    let asks_for_nonce = request.headers().contains_key(DPOP);
+    let mut response = answer_to(Arc::clone(&host), route, request).await;
+    // RFC 9449, section 8.2: a client always has a nonce that counts.
+    if asks_for_nonce && let Ok(nonce) = HeaderValue::from_str(&host.identity().nonce(host.home().core.now())) {
+        response.headers_mut().insert(DPOP_NONCE, nonce);
+    }
+    response
+}
+
+async fn answer_to(host: Arc<Host>, route: &'static Route, request: Request) -> Response {
     let mut admitted = None;
     let mut response = match Call::receive(Arc::clone(&host), route, request, &mut admitted).await {
         Ok(call) => {
@@ -89,6 +127,8 @@ async fn answer(host: Arc<Host>, route: &'static Route, request: Request) -> Res
 
 async fn handle(call: Call) -> Handled {
     match call.head.route.operation {
+        Operation::CreateApiKey if call.is_local => local::create_key(&call).await,
+        Operation::RevokeApiKey if call.is_local => local::revoke_key(&call).await,
         Operation::GetIndex => Ok(operations::index(&call)),
         Operation::ListEvents => events::list(call).await,
         Operation::ConfirmClock => operations::confirm_clock(&call),
@@ -108,6 +148,25 @@ async fn handle(call: Call) -> Handled {
         Operation::ResumeTenant => tenants::change(call, Change::Resume).await,
         Operation::RemoveTenant => tenants::change(call, Change::Remove).await,
         Operation::SetTenantQuotas => tenants::set_quotas(call).await,
+        Operation::CreateClient => identity::create_client(call).await,
+        Operation::ListClients => identity::list_clients(&call),
+        Operation::GetClient => identity::get_client(&call),
+        Operation::RevokeClient => identity::revoke_client(call).await,
+        Operation::RotateClientSecret => identity::rotate_client_secret(call).await,
+        Operation::PutIssuer => identity::put_issuer(call).await,
+        Operation::ListIssuers => identity::list_issuers(&call),
+        Operation::GetIssuer => identity::get_issuer(&call),
+        Operation::RemoveIssuer => identity::remove_issuer(call).await,
+        Operation::PutRole => identity::put_role(call).await,
+        Operation::ListRoles => identity::list_roles(&call),
+        Operation::RemoveRole => identity::remove_role(call).await,
+        Operation::RotateSigningKeys => identity::rotate_signing_keys(call).await,
+        Operation::WithdrawSigningKey => identity::withdraw_signing_key(call).await,
+        Operation::GetIssuerMetadata | Operation::GetOpenIdConfiguration => issuing::metadata(&call),
+        Operation::GetIssuerKeys => issuing::keys(&call),
+        Operation::IssueToken => issuing::token(&call),
+        Operation::IntrospectToken => issuing::introspect(&call),
+        Operation::RevokeToken => issuing::revoke(call).await,
         Operation::Health => Ok(operations::health()),
         Operation::Ready => operations::ready(&call),
         Operation::Metrics => Ok(operations::metrics(&call)),
@@ -160,6 +219,7 @@ async fn handle(call: Call) -> Handled {
         | Operation::GetDecision
         | Operation::GetPersonalData
         | Operation::GetEntity
+        | Operation::ListAudit
         | Operation::ChangePayment(_)
         | Operation::ChangePaymentBatch
         | Operation::RecordLabel
@@ -168,7 +228,13 @@ async fn handle(call: Call) -> Handled {
         | Operation::CreateApiKey
         | Operation::ListApiKeys
         | Operation::GetApiKey
-        | Operation::RevokeApiKey => answer_at_the_edge(&call).await,
+        | Operation::RevokeApiKey
+        | Operation::GetApprovalRules
+        | Operation::SetApprovalRules
+        | Operation::CreateProposal
+        | Operation::ListProposals
+        | Operation::GetProposal
+        | Operation::EndProposal(_) => answer_at_the_edge(&call).await,
     }
 }
 

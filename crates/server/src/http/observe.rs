@@ -65,6 +65,9 @@ pub(crate) async fn observe(State(host): State<Arc<Host>>, request: Request, nex
     let label = if ["GET", "POST", "HEAD"].contains(&method.as_str()) { method.as_str() } else { "OTHER" };
     host.home().core.count_request(label, &route, status, elapsed.as_secs_f64());
     let by = response.extensions().get::<LoggedActor>().map(|LoggedActor(by)| *by);
+    if let Some((tenant, _)) = by.filter(|(_, actor)| *actor != ActorId::SYSTEM) {
+        host.home().core.shared().metrics.count_tenant_request(tenant);
+    }
     let (tenant, actor) = by.map_or((0, 0), |(tenant, actor)| (tenant.get(), actor.get()));
     let code = response.extensions().get::<LoggedCode>().map_or("", |LoggedCode(code)| *code);
     let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);

@@ -29,6 +29,8 @@ pub(crate) fn ready(call: &Call) -> Handled {
 
 pub(crate) fn metrics(call: &Call) -> Response {
     let [older, open_metrics] = api::METRICS_MEDIA_TYPES;
+    let open = i64::try_from(call.host.tenants.open_count()).unwrap_or(i64::MAX);
+    call.app.core.shared().metrics.tenants_open.set(open);
     let text = call.app.core.metrics_text();
     let (media_type, text) =
         if prefers_open_metrics(&call.headers) { (open_metrics, text) } else { (older, older_text(&text)) };

@@ -15,13 +15,13 @@ pub(crate) async fn list(call: Call) -> Handled {
     let core = &call.app.core;
     let stopwatch = Stopwatch::start();
     if let Some((after, wait)) = wanted.wait {
-        core.note_copy(call.caller.credential, after);
+        core.note_copy((call.caller.actor, call.proven.api_key()), after);
         tokio::select! {
             _ = core.wait_durable_past(after) => {}
             () = core.stopped() => {}
             () = tokio::time::sleep(wait) => {}
         }
-        call.app.check(call.caller.credential)?;
+        call.app.check(&call.proven)?;
     }
     let asleep = stopwatch.elapsed();
     let (end, files) = core
@@ -48,7 +48,7 @@ pub(crate) async fn read(call: Call) -> Handled {
         let end = core.read_journal(&core.shared().readers.copies, |reader| reader.durable_end()).await?;
         return Err(behind_the_end(wanted, end).into());
     };
-    core.note_copy(call.caller.credential, held);
+    core.note_copy((call.caller.actor, call.proven.api_key()), held);
     let media_type = HeaderValue::from_static("application/octet-stream");
     Ok(([(header::CONTENT_TYPE, media_type)], bytes).into_response())
 }

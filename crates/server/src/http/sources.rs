@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::audit::Deed;
 use api::past::{Clock, Instant, Sums, TransferFilter};
 use api::{EntityTotals, Problem};
 use datadir::KeyStore;
 use disk::Directory;
-use edge::{Installed, Installer, Past, PaymentsWanted, Sources, StatementPage, Wanted, WithState};
+use edge::{AuditWanted, Installed, Installer, Past, PaymentsWanted, Sources, StatementPage, Wanted, WithState};
 use engine::{Answered, Entry, Operation, Page, Payment, PaymentReply};
 use journal::EntryInContext;
 use ledger::{Account, Assets, Transfer};
@@ -147,6 +148,10 @@ impl Past for Running {
 
     async fn entity(&self, entity: Token, limit: usize, at: Timestamp) -> Result<EntityTotals, Failure> {
         Ok(self.0.past(move |history| history.entity(entity, limit, at)).await?)
+    }
+
+    async fn audit(&self, wanted: AuditWanted) -> Result<Page<Deed, Seq>, Failure> {
+        Ok(self.0.past(move |history| history.audit(&wanted)).await?)
     }
 
     async fn totals_at(&self, ledger: LedgerId, at: Timestamp) -> Result<Sums, Failure> {

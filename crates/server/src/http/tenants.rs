@@ -67,7 +67,8 @@ enum Measured {
 }
 
 impl Call {
-    fn by(&self) -> By {
+    /// Who administers.
+    pub(crate) fn by(&self) -> By {
         let request = self.app.edge.request_of(&self.at_the_edge());
         By { tenant: self.app.core.tenant(), actor: self.caller.actor, request }
     }

@@ -15,6 +15,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+use types::Timestamp;
+
+use types::TenantId;
 
 use crate::metrics::process::Process;
 
@@ -42,8 +45,23 @@ struct RefusedLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabels {
+    certificate: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BuildLabels {
     version: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TenantLabels {
+    tenant: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -51,7 +69,8 @@ struct FollowerLabels {
     follower: &'static str,
 }
 
-/// All metrics of a process.
+/// The metrics of a shard. Those of the first tenant also count what concerns the whole process, and are the ones that are
+/// served.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
@@ -91,7 +110,13 @@ pub(crate) struct Metrics {
     admission_limit: Gauge<i64, AtomicI64>,
     lag: Gauge<f64, AtomicU64>,
     queue_wait: Gauge<f64, AtomicU64>,
+    pub(crate) tls_handshakes: Counter,
+    tls_reloads: Family<ResultLabels, Counter>,
+    /// Empty without TLS, because a time of 0 would look like a certificate that expired long ago.
+    tls_not_after: Family<CertificateLabels, Gauge<i64, AtomicI64>>,
     pub(crate) clock_behind: Gauge<f64, AtomicU64>,
+    pub(crate) tenants_open: Gauge<i64, AtomicI64>,
+    tenant_requests: Family<TenantLabels, Counter>,
     process: Process,
 }
 
@@ -136,7 +161,12 @@ impl Metrics {
             admission_limit: Gauge::default(),
             lag: Gauge::default(),
             queue_wait: Gauge::default(),
+            tls_handshakes: Counter::default(),
+            tls_reloads: Family::default(),
+            tls_not_after: Family::default(),
             clock_behind: Gauge::default(),
+            tenants_open: Gauge::default(),
+            tenant_requests: Family::default(),
             process: Process::new(),
             registry: Registry::default(),
         };
@@ -205,6 +235,13 @@ impl Metrics {
         metrics.register_tail(&mut registry);
         metrics.register_connections(&mut registry);
         metrics.register_admission(&mut registry);
+        registry.register("tenants_open", "Tenants whose journal is open", metrics.tenants_open.clone());
+        registry.register(
+            "tenant_requests",
+            "HTTP requests with a valid credential, by tenant",
+            metrics.tenant_requests.clone(),
+        );
+        metrics.register_tls(&mut registry);
         Self::register_build(&mut registry);
         Self { registry, ..metrics }
     }
@@ -287,6 +324,34 @@ impl Metrics {
         self.connections_ended.get_or_create(&ReasonLabels { reason }).inc();
     }
 
+    fn register_tls(&self, registry: &mut Registry) {
+        registry.register("tls_handshakes", "TLS handshakes that succeeded", self.tls_handshakes.clone());
+        registry.register(
+            "tls_reloads",
+            "Changes of the files with the TLS certificate and key, by whether the new ones are used",
+            self.tls_reloads.clone(),
+        );
+        registry.register_with_unit(
+            "tls_certificate_not_after",
+            "Unix time at which the TLS certificate expires",
+            Unit::Seconds,
+            self.tls_not_after.clone(),
+        );
+    }
+
+    /// Counts a change of the TLS files; `result` is `loaded` or `failed`.
+    pub(crate) fn count_tls_reload(&self, result: &'static str) {
+        self.tls_reloads.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// Shows until when the TLS certificate is valid.
+    pub(crate) fn note_certificate(&self, not_after: Timestamp) {
+        let seconds = not_after.ns() / 1_000_000_000;
+        self.tls_not_after
+            .get_or_create(&CertificateLabels { certificate: "server" })
+            .set(i64::try_from(seconds).unwrap_or(i64::MAX));
+    }
+
     fn register_tail(&self, registry: &mut Registry) {
         registry.register(
             "tail_lag_entries",
@@ -357,6 +422,11 @@ impl Metrics {
     pub(crate) fn count_request(&self, method: &str, route: &str, status: u16) {
         let labels = RequestLabels { method: method.to_owned(), route: route.to_owned(), status };
         self.requests.get_or_create(&labels).inc();
+    }
+
+    /// Counts a request whose caller is known. There are as many labels as tenants.
+    pub(crate) fn count_tenant_request(&self, tenant: TenantId) {
+        self.tenant_requests.get_or_create(&TenantLabels { tenant: tenant.get() }).inc();
     }
 
     /// All metrics in the OpenMetrics text format.

@@ -124,7 +124,11 @@ impl PastReader<'_> {
     }
 
     /// Visits durable entries in order from a sequence. Returns true if `visit` accepted all of them.
-    fn entries_forward(&self, first: Seq, visit: &mut impl FnMut(&Entry) -> bool) -> Result<bool, PastError> {
+    pub(super) fn entries_forward(
+        &self,
+        first: Seq,
+        visit: &mut impl FnMut(&Entry) -> bool,
+    ) -> Result<bool, PastError> {
         let mut first = first;
         loop {
             self.go_on()?;
@@ -138,7 +142,11 @@ impl PastReader<'_> {
     }
 
     /// Visits durable entries from `last` back to the first. Returns true if `visit` accepted all of them.
-    fn entries_backward(&self, last: Seq, visit: &mut impl FnMut(&Entry) -> bool) -> Result<bool, PastError> {
+    pub(super) fn entries_backward(
+        &self,
+        last: Seq,
+        visit: &mut impl FnMut(&Entry) -> bool,
+    ) -> Result<bool, PastError> {
         let mut last = last.min(self.reader.durable());
         while last > Seq::ZERO {
             let first = Seq::new(last.get().saturating_sub(STRIDE_ENTRIES - 1).max(1));

@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use journal::{Decoded, EntryInContext, EntryRun, Fault, Followers, Look, TailBounds};
 use tokio::sync::{Semaphore, watch};
-use types::{CredentialId, Seq};
+use types::Seq;
 
 use crate::Core;
-use copies::Copies;
+use copies::{Copies, Keeper};
 use source::Policies;
 
 /// Most concurrent reads of the newest entries. More wait.
@@ -84,7 +84,7 @@ impl Core {
     }
 
     /// Records that a copy of the journal contains everything up to the entry `held`.
-    pub(crate) fn note_copy(&self, by: CredentialId, held: Seq) {
+    pub(crate) fn note_copy(&self, by: Keeper, held: Seq) {
         self.tail().copies.note(by, held);
     }
 

@@ -7,10 +7,16 @@ use api::installation::{Tenant, TenantState};
 use engine::{ChangedSettings, Engine, Setting, SettingKind};
 use types::{Seq, SettingName, TenantId, Timestamp};
 
+use crate::identity::Identity;
+
 /// The settings as of the last batch that the engine of the system journal decided. They are up to date before the answer
 /// to a change is sent.
 #[derive(Debug, Default)]
-pub(crate) struct Installation(RwLock<Known>);
+pub(crate) struct Installation {
+    known: RwLock<Known>,
+    /// Issuers, clients and roles.
+    pub(crate) identity: Identity,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -36,7 +42,8 @@ impl Installation {
             return;
         }
         let ChangedSettings { are_all, changed } = engine.settings_changed_since(known);
-        let mut state = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        self.identity.follow(are_all, &changed);
+        let mut state = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if are_all {
             state.tenants.clear();
         }
@@ -54,7 +61,7 @@ impl Installation {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Known> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A tenant with its setting, also one that was removed.

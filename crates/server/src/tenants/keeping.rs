@@ -57,8 +57,8 @@ impl Tenants {
     fn close_idle(&self) {
         let now = self.home.core.now();
         for (tenant, slot) in &mut self.lock().known {
-            let is_active = self.installation.state(*tenant) == Some(TenantState::Active);
-            slot.close_if(|open| !is_active || open.is_idle(now));
+            let is_suspended = self.installation.is_suspended(*tenant);
+            slot.close_if(|open| is_suspended || open.is_idle(now, self.options.tenant_idle));
         }
     }
 
@@ -66,7 +66,7 @@ impl Tenants {
     pub(super) async fn open(self: Arc<Self>, tenant: TenantId, moved: watch::Sender<()>) {
         let opened = self.open_shard(tenant, FirstKey::Never).await;
         match opened {
-            Ok(shard) => self.begin_keeping(tenant, shard),
+            Ok(shard) => self.begin_keeping(tenant, shard, None),
             Err(why) => self.note_failed(tenant, &why),
         }
         drop(moved);
@@ -110,14 +110,14 @@ impl Tenants {
         Ok(shard)
     }
 
-    /// Makes an opened shard available to requests.
-    pub(super) fn begin_keeping(self: &Arc<Self>, tenant: TenantId, shard: Shard) {
+    /// Makes an opened shard available to requests. `used` is set if a request opened it.
+    pub(super) fn begin_keeping(self: &Arc<Self>, tenant: TenantId, shard: Shard, used: Option<Stopwatch>) {
         let app = App::new(shard.core.clone(), Arc::clone(&self.installation));
         let (close, closing) = oneshot::channel();
         let mut slots = self.lock();
         let slot = slots.known.entry(tenant).or_default();
         slot.keys = Some(Arc::clone(&shard.core.shared().api_keys));
-        slot.state = State::Open(Open { app, used: None, close });
+        slot.state = State::Open(Open { app, used, close });
         drop(slots);
         tokio::spawn(Arc::clone(self).keep(tenant, shard, closing));
     }

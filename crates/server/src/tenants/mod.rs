@@ -22,13 +22,12 @@ use types::TenantId;
 use crate::clock::Clocks;
 use crate::core::Core;
 use crate::http::App;
+use crate::identity::Fetch;
 use crate::open::Options;
 pub(crate) use crate::tenants::administration::{By, Change, not_found};
 pub(crate) use crate::tenants::installation::Installation;
 use crate::tenants::slots::{Slot, Slots, State};
 
-/// How long a tenant stays open without a request.
-pub(crate) const IDLE_MAX: Duration = Duration::from_secs(10 * 60);
 /// Most tenants that are opened at the same time.
 const OPENINGS_MAX: usize = 2;
 /// Most requests that wait for tenants to open.
@@ -104,6 +103,16 @@ impl Tenants {
     /// The first tenant.
     pub(crate) fn home(&self) -> &Arc<App> {
         &self.home
+    }
+
+    /// How to get the keys of issuers.
+    pub(crate) fn fetch(&self) -> Option<Arc<dyn Fetch>> {
+        self.options.fetch.clone()
+    }
+
+    /// The system journal.
+    pub(crate) fn system(&self) -> &Core {
+        &self.system
     }
 
     /// The settings of the installation.
@@ -261,4 +270,6 @@ pub(crate) enum Refused {
     Suspended(TenantId),
     #[error(transparent)]
     Credential(#[from] AuthError),
+    #[error("{}", _0.detail())]
+    Token(Box<api::Problem>),
 }

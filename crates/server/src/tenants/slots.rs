@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use edge::auth::ApiKeys;
 use tokio::sync::{oneshot, watch};
-use types::{TenantId, Timestamp};
+use types::{Span, TenantId, Timestamp};
 
-use super::{For, IDLE_MAX};
-use crate::clock::{Stopwatch, span};
+use super::For;
+use crate::clock::{Stopwatch, duration};
 use crate::http::App;
 
 /// The tenants that were asked for since the start.
@@ -96,10 +96,11 @@ impl Slot {
 }
 
 impl Open {
-    /// Whether the tenant may be closed: it was not used for a while, and nothing is due soon.
-    pub(super) fn is_idle(&self, now: Timestamp) -> bool {
-        let soon = now.saturating_add(span(IDLE_MAX));
-        self.used.is_none_or(|used| used.elapsed() >= IDLE_MAX) && self.app.core.next_due().is_none_or(|due| due > soon)
+    /// Whether the tenant may be closed: it was not used for a time, and nothing is due within that time.
+    pub(super) fn is_idle(&self, now: Timestamp, idle: Span) -> bool {
+        let soon = now.saturating_add(idle);
+        self.used.is_none_or(|used| used.elapsed() >= duration(idle))
+            && self.app.core.next_due().is_none_or(|due| due > soon)
     }
 }
 

@@ -28,6 +28,7 @@ impl Clients {
             1 => &["debits_must_not_exceed_credits"],
             2 => &["credits_must_not_exceed_debits"],
             3 => &["history"],
+            7 => &["policy_only"],
             _ => &[],
         };
         let mut body = json!({

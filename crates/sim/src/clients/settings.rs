@@ -1,7 +1,7 @@
-//! Requests about settings of the installation. Few names and few versions, so that they conflict.
+//! Requests about settings of the installation and subjects of access tokens. Few names and few versions, so that they conflict.
 
-use engine::{Expected, PutSetting, RemoveSetting, SettingKind, query};
-use types::{Seq, SettingName};
+use engine::{AdmitSubject, Expected, PrincipalKind, PutSetting, RemoveSetting, SettingKind, query};
+use types::{Seq, SettingName, TokenSubject};
 
 use super::Kind;
 use crate::Rng;
@@ -16,6 +16,11 @@ pub(super) fn request(what: Kind, rng: &mut Rng) -> Sent {
         _ => Expected::Any,
     };
     match what {
+        Kind::Subject => {
+            let subject = TokenSubject::new("https://login.example.org", &rng.below(6).to_string());
+            let (subject, kind) = (subject.expect("short texts"), *rng.pick(&PrincipalKind::ALL));
+            Sent::within(AdmitSubject { subject, kind, name: "simulated".into() })
+        }
         Kind::RemoveSetting => Sent::within(RemoveSetting { kind, name, expected }),
         Kind::GetSettings if rng.percent(50) => Sent::within(engine::Query::from(query::Setting { kind, name })),
         Kind::GetSettings => {

@@ -60,6 +60,13 @@ impl Model {
                 same(items.iter().all(|told| self.identities.shows(told)), "the list of API keys")
             }
             Reply::NextCredential(next) => same(!self.identities.knows(*next), "the next number of an API key"),
+            Reply::ApprovalRules(told) | Reply::ApprovalRulesMade((_, told)) => {
+                same(told.rules == self.approvals.rules, "the approval rules")
+            }
+            Reply::Proposal(told) | Reply::ProposalMade((_, told)) => same(self.approvals.shows(at, told), "a proposal"),
+            Reply::Proposals(Page { items, .. }) => {
+                same(items.iter().all(|told| self.approvals.shows(at, told)), "the list of proposals")
+            }
             Reply::Admitted((_, actor)) => same(self.identities.is_admitted(*actor), "the principal of a subject"),
             Reply::Setting(told) | Reply::SettingMade((_, told)) => same(self.settings.shows(told), "a setting"),
             Reply::Settings(Page { items, .. }) => {
@@ -102,6 +109,7 @@ impl Model {
             | Reply::AccountResults(_)
             | Reply::TransferResults(_)
             | Reply::Made(_)
+            | Reply::Principals(_)
             | Reply::Features(_) => Ok(()),
         }
     }
@@ -192,6 +200,12 @@ impl Turn<'_, '_> {
                 told.items.len() == model.identities.count_after(asked.after).min(asked.limit.min(PAGE_MAX))
             }
             (Query::NextCredential(_), Reply::NextCredential(_)) => true,
+            (Query::ApprovalRules(_), Reply::ApprovalRules(_)) => true,
+            (Query::Proposal(asked), Reply::Proposal(told)) => told.proposal.made.proposal == asked.0,
+            (Query::Proposals(asked), Reply::Proposals(told)) => {
+                let all = model.approvals.count(asked.status, at);
+                asked.after != types::Seq::ZERO || told.items.len() == all.min(asked.limit.min(PAGE_MAX))
+            }
             (Query::Setting(asked), Reply::Setting(told)) => (asked.kind, &asked.name) == (told.kind, &told.name),
             (Query::Settings(asked), Reply::Settings(told)) => {
                 let count = model.settings.count_after(asked.kind, asked.after.as_ref());
@@ -223,6 +237,7 @@ impl Turn<'_, '_> {
             | Query::AccountsOpened(query::AccountsOpened(id, _)) => !books.books.contains_key(id),
             Query::Import(asked) => books.import_of(asked.0).is_none(),
             Query::ApiKey(asked) => !self.model.identities.knows(asked.0),
+            Query::Proposal(asked) => !self.model.approvals.is_known(asked.0),
             Query::Setting(asked) => !self.model.settings.knows(asked.kind, &asked.name),
             Query::Policy(_) => self.model.payments.active.is_none(),
             _ => false,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use engine::{
     AddApiKey, AdmitSubject, Credential, CredentialAdded, CredentialKind, CredentialReply, CredentialRevoked, Engine,
-    Header, IdentityFact, KEYS_MANAGE, KeyOwner, PrincipalAdded, PrincipalKind, RevokeCredential,
+    Header, IdentityFact, KEYS_MANAGE, KeyOwner, PrincipalAdded, PrincipalKind, RevokeCredential, Sender,
 };
 use types::{ActorId, CredentialId, RequestId, Timestamp};
 
@@ -145,7 +145,8 @@ impl Identities {
     }
 
     /// The credential of a request about credentials. One that was revoked or has expired never works again.
-    fn sender(&self, sender: CredentialId, at: Timestamp) -> Result<&Credential, &'static str> {
+    fn sender(&self, sender: Sender, at: Timestamp) -> Result<&Credential, &'static str> {
+        let Sender::ApiKey(sender) = sender else { return Err("not_simulated") };
         let known = self.credentials.get(&sender).ok_or("api_key_not_found")?;
         if known.revoked_at.is_some() {
             return Err("api_key_revoked");

@@ -1,9 +1,9 @@
 //! The model checks imports. If the engine refuses a row, the model must find a reason too, but not necessarily the
 //! same one.
 
-use engine::{Answer, Fact, ImportCommand, Refusal};
+use engine::{Answer, Demand, Fact, ImportCommand, Refusal};
 use ledger::{Fact as Moved, Import, ImportNumber, ImportState};
-use types::{ImportId, Timestamp};
+use types::{ImportId, RequestId, Timestamp};
 
 use super::books::{Books, Imported};
 use super::ensure;
@@ -136,16 +136,28 @@ impl Turn<'_, '_> {
             None => says(answer, "import_not_found"),
             Some(import) if import.state == to => says(answer, "before"),
             Some(import) if import.state != ImportState::Staged => says(answer, "import_ended"),
-            Some(import) => {
+            Some(_) if to == ImportState::Opened && self.model.approvals.rules.imports == Demand::Approval => {
+                says(answer, "approval_required")
+            }
+            Some(_) => {
                 says(answer, "now")?;
-                let number = import.import.number;
-                self.expect_like(self.request().id, |entry| {
-                    let ends = matches!(&entry.fact, Fact::Ledger(Moved::ImportNoted { import, state, .. })
-                        if *import == number && *state == to);
-                    ensure(ends, "SIM-3", || format!("the import ends with {entry:?}"))
-                })
+                self.ends(id, to, self.request().id)
             }
         }
+    }
+
+    /// Checks that the next entry opens an import.
+    pub(super) fn opens(&mut self, id: ImportId, request: RequestId) -> Result<(), String> {
+        self.ends(id, ImportState::Opened, request)
+    }
+
+    fn ends(&mut self, id: ImportId, to: ImportState, request: RequestId) -> Result<(), String> {
+        let number = self.model.books.import_of(id).map(|known| known.import.number);
+        self.expect_like(request, |entry| {
+            let ends = matches!(&entry.fact, Fact::Ledger(Moved::ImportNoted { import, state, .. })
+                if Some(*import) == number && *state == to);
+            ensure(ends, "SIM-3", || format!("the import ends with {entry:?}"))
+        })
     }
 }
 

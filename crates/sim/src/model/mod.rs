@@ -2,6 +2,7 @@
 //! entry again and compares every answer. The documentation of the crate lists the rules.
 
 mod answers;
+mod approvals;
 mod books;
 mod identities;
 mod imports;
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use engine::{ArtifactChunk, Entry, Fact};
 use types::{Digest, Seq, Timestamp};
 
+pub(crate) use approvals::Approvals;
 pub(crate) use books::Books;
 pub(crate) use identities::Identities;
 pub(crate) use payments::Payments;
@@ -34,6 +36,7 @@ pub(crate) struct Model {
     pub(crate) payments: Payments,
     pub(crate) chunks: BTreeMap<Digest, BTreeMap<u32, ArtifactChunk>>,
     pub(crate) identities: Identities,
+    pub(crate) approvals: Approvals,
     pub(crate) settings: Settings,
     /// What each idempotency key was used for.
     pub(crate) keys: BTreeMap<types::RequestId, engine::KeyUsed>,
@@ -63,8 +66,8 @@ impl Model {
                 ));
             }
             Fact::Ledger(fact) => {
-                // The request id of an order is that of the object that it makes; a later change has none.
-                if header.request == types::RequestId::default() {
+                // The request id of an order is that of the object that it makes; a later change has none, or is approved.
+                if header.request == types::RequestId::default() || self.approvals.knows(header.request) {
                     self.books.keep_opening(fact);
                 }
                 self.apply_facts(std::slice::from_ref(fact))?;
@@ -91,6 +94,7 @@ impl Model {
                 self.apply_facts(&activated.ledger_facts)?;
             }
             Fact::Identity(fact) => self.identities.apply(header, fact)?,
+            Fact::Approval(fact) => self.approvals.apply(header, fact)?,
             Fact::Setting(fact) => self.settings.apply(header, fact)?,
             Fact::KeyUsed(used) => {
                 self.keys.insert(header.request, used.clone());

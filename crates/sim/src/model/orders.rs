@@ -15,7 +15,7 @@ use ledger::{
 };
 use types::{Asset, LedgerId, RequestId, Span, Timestamp, TransferId};
 
-use self::changes::judge_change;
+pub(super) use self::changes::judge_change;
 use self::shown::{ordered, shows_order};
 pub(super) use self::shown::{shows_account, shows_transfer};
 use super::books::{Books, judge_account, made};
@@ -246,7 +246,7 @@ fn schedule(books: &Books, scheduled: Scheduled, moment: Moment) -> Judged {
 pub(super) fn execute(books: &Books, scheduled: &Scheduled, at: Timestamp) -> Moved {
     let mut new = scheduled.new;
     new.pending = new.pending.filter(|pending| *pending != TransferKey::Client(TransferId::new(0)));
-    let moment = Moment { now: at.ns(), is_import: false, last: at.ns() };
+    let moment = Moment { now: at.ns(), is_import: false, last: at.ns(), is_approved: false };
     match (books.judge_fresh(&mut new, moment), new.key) {
         ("created", _) => Moved::TransferCreated(made(&new, at)),
         (status, TransferKey::Client(id)) => failed(id, status),
@@ -382,7 +382,7 @@ impl Turn<'_, '_> {
     }
 
     pub(super) fn reverse(&mut self, id: TransferId, answer: &Answer) -> Result<(), String> {
-        let (word, facts) = reversal(&self.model.books, id, self.next_at());
+        let (word, facts) = self.direct_reversal(reversal(&self.model.books, id, self.next_at(), false));
         says(answer, word)?;
         for fact in facts {
             let request = RequestId::new(engine::reversal_id(id).get());
@@ -392,6 +392,11 @@ impl Turn<'_, '_> {
     }
 
     pub(super) fn change(&mut self, change: &Command, answer: &Answer) -> Result<(), String> {
+        if let Command::SetLimits(asked) = change
+            && self.limits_need_approval(asked)
+        {
+            return says(answer, "approval_required");
+        }
         let (word, fact) = judge_change(&self.model.books, change, &|payment| self.model.payments.is_known(payment));
         says(answer, word)?;
         fact.map_or(Ok(()), |fact| self.expect(self.id(), &Fact::Ledger(fact)))
@@ -409,7 +414,9 @@ impl Turn<'_, '_> {
         match operation {
             DryRun::OpenAccount(open) => says(answer, foreseen(books, std::slice::from_ref(&*open.0), at)?[0]),
             DryRun::CreateTransfer(create) => says(answer, foreseen(books, std::slice::from_ref(&*create.0), at)?[0]),
-            DryRun::ReverseTransfer(reverse) => says(answer, reversal(books, reverse.0, at).0),
+            DryRun::ReverseTransfer(reverse) => {
+                says(answer, self.direct_reversal(reversal(books, reverse.0, at, false)).0)
+            }
             DryRun::OpenAccountBatch(orders) => batch(foreseen(books, &orders.0, at)?),
             DryRun::CreateTransferBatch(orders) => batch(foreseen(books, &orders.0, at)?),
             DryRun::CreatePayment(create) => self.foresee_payment(&create.0, answer),
@@ -458,7 +465,7 @@ fn judge_run<J: Judge>(
     is_open: bool,
     (at, last, is_import): (Timestamp, u64, bool),
 ) -> (Vec<&'static str>, Vec<Vec<Moved>>) {
-    let moment = |now: Timestamp| Moment { now: now.ns(), is_import, last };
+    let moment = |now: Timestamp| Moment { now: now.ns(), is_import, last, is_approved: false };
     if let ([order], false) = (run, is_open) {
         let (word, facts) = order.judge(books, moment(at));
         return (vec![word], vec![facts]);
@@ -511,7 +518,8 @@ fn id_of(fact: &Moved) -> RequestId {
     }
 }
 
-fn reversal(books: &Books, id: TransferId, at: Timestamp) -> Judged {
+/// The outcome of a request to reverse a transfer, if `is_approved` by a second principal.
+pub(super) fn reversal(books: &Books, id: TransferId, at: Timestamp, is_approved: bool) -> Judged {
     let Some(original) = books.transfers.get(&TransferKey::Client(id)).map(|made| made.transfer) else {
         return ("transfer_not_found", Vec::new());
     };
@@ -529,7 +537,7 @@ fn reversal(books: &Books, id: TransferId, at: Timestamp) -> Judged {
         code: original.code,
         ..NewTransfer::named(TransferKey::Client(engine::reversal_id(id)))
     };
-    let (word, facts) = reversal.judge(books, Moment { now: at.ns(), is_import: false, last: at.ns() });
+    let (word, facts) = reversal.judge(books, Moment { now: at.ns(), is_import: false, last: at.ns(), is_approved });
     // The client did not choose the id of the reversal, so a refusal does not use it up.
     (word, if word == "now" { facts } else { Vec::new() })
 }

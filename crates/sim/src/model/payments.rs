@@ -366,7 +366,7 @@ fn legs(books: &Books, candidate: &Candidate<'_>, flags: F) -> Result<Vec<Moved>
             ..NewTransfer::named(TransferKey::Leg { payment: candidate.new.payment, number })
         };
         number += 1;
-        match books.judge(&mut new, Moment { now: now.ns(), is_import: false, last: now.ns() }) {
+        match books.judge(&mut new, Moment { now: now.ns(), is_import: false, last: now.ns(), is_approved: false }) {
             "created" => {
                 let created = Moved::TransferCreated(made(&new, now));
                 books.apply(now, &created).expect("what was judged can be folded");
@@ -490,7 +490,8 @@ impl Paid {
         let (mut books, mut facts, mut now) = (books.overlay(self.legs.iter().map(|leg| leg.key)), Vec::new(), at);
         for (number, new) in (self.transfers..).zip(forth.into_iter().chain(back.into_iter().rev())) {
             let mut new = NewTransfer { key: TransferKey::Leg { payment: id, number }, ..new };
-            match books.judge(&mut new, Moment { now: now.ns(), is_import: false, last: now.ns() }) {
+            match books.judge(&mut new, Moment { now: now.ns(), is_import: false, last: now.ns(), is_approved: false })
+            {
                 "created" => {
                     let created = Moved::TransferCreated(made(&new, now));
                     books.apply(now, &created).expect("what was judged can be folded");

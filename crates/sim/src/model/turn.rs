@@ -86,6 +86,7 @@ impl<'e> Turn<'_, 'e> {
                 | Command::ChooseIndexes(_)
                 | Command::RecordLabel(_)
                 | Command::ActivatePolicy(_)
+                | Command::SetApprovalRules(_)
         );
         let is_batch = matches!(
             step.request.command,
@@ -254,6 +255,9 @@ impl<'e> Turn<'_, 'e> {
                     self.expect(request.id, &Fact::Identity(IdentityFact::CredentialRevoked(revoked)))?;
                 }
             }
+            Command::SetApprovalRules(rules) => self.set_rules(&rules.0, answer)?,
+            Command::Propose(asked) => self.propose(asked, answer)?,
+            Command::EndProposal(asked) => self.end_proposal(asked, answer)?,
             Command::AdmitSubject(asked) => {
                 let (expected, fact) = self.model.identities.outcome_of_subject(asked);
                 says(answer, expected)?;
@@ -331,6 +335,8 @@ fn made(reply: &Reply) -> Option<Made> {
         | Reply::Label((made, _))
         | Reply::PolicyMade((made, _))
         | Reply::CredentialMade((made, _))
+        | Reply::ApprovalRulesMade((made, _))
+        | Reply::ProposalMade((made, _))
         | Reply::Admitted((made, _))
         | Reply::SettingMade((made, _))
         | Reply::ImportMade((made, _)) => Some(*made),
@@ -354,6 +360,10 @@ fn made(reply: &Reply) -> Option<Made> {
         | Reply::Credential(_)
         | Reply::Credentials(_)
         | Reply::NextCredential(_)
+        | Reply::Principals(_)
+        | Reply::ApprovalRules(_)
+        | Reply::Proposal(_)
+        | Reply::Proposals(_)
         | Reply::Setting(_)
         | Reply::Settings(_)
         | Reply::AccountOrders(_)

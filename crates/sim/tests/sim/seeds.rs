@@ -162,10 +162,11 @@ const MINIMUMS: &[(FaultKind, &[When], u64)] = &[
 ];
 
 /// The kinds of entries and the statuses of payments that the runs must record.
-const RECORDED: [&str; 41] = [
+const RECORDED: [&str; 45] = [
     "account_opened",
     "account_staged",
     "address_set",
+    "approvals_set",
     "artifact_stored",
     "credential_added",
     "credential_revoked",
@@ -185,8 +186,11 @@ const RECORDED: [&str; 41] = [
     "part_voided",
     "payment_changed",
     "payment_decided",
+    "personal_data_read",
     "policy_activated",
     "principal_added",
+    "proposal_ended",
+    "proposal_made",
     "scheduled_cancelled",
     "setting_put",
     "setting_removed",

@@ -17,6 +17,7 @@ use super::drive::{self, Load, Target};
 use super::load;
 use super::process::{self, Process};
 use super::settings::{self, Proofs};
+use super::tls::Tls;
 use crate::bundle_folder;
 use crate::stdio::outln;
 
@@ -59,6 +60,8 @@ pub(crate) struct Settings {
     /// Keep the server's data in this directory, which must be empty or new; by default, use a temporary one
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    tls: Tls,
     /// Print one JSON object on the last line
     #[arg(long)]
     json: bool,
@@ -105,7 +108,7 @@ pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
 }
 
 fn measure(settings: &Settings, policy: &Bundle, town: &Town, data: &Path) -> anyhow::Result<Figures> {
-    let mut server = started(data, settings.proofs)?;
+    let mut server = started(data, settings)?;
     let key = server.key.take().context("the new server printed no API key")?;
     let target = Target { address: server.address, key: &key };
     activate(policy, target)?;
@@ -130,7 +133,7 @@ fn measure(settings: &Settings, policy: &Bundle, town: &Town, data: &Path) -> an
         // Ends with an error once the server is gone.
         drop(drive::drive(rest, target.address, |number| Payments::again(town, settings, &key, number)));
     })?;
-    let server = Process::start(data, settings.proofs)?;
+    let server = Process::start(data, settings.proofs, &settings.tls)?;
     let restart_s = server.ready_after_s;
     let rss_restarted_bytes = server.rss_peak_bytes()?;
     let target = Target { address: server.address, key: &key };
@@ -154,12 +157,12 @@ fn measure(settings: &Settings, policy: &Bundle, town: &Town, data: &Path) -> an
     })
 }
 
-fn started(data: &Path, proofs: Proofs) -> anyhow::Result<Process> {
+fn started(data: &Path, settings: &Settings) -> anyhow::Result<Process> {
     std::fs::create_dir_all(data).with_context(|| format!("cannot create {}", data.display()))?;
     if std::fs::read_dir(data)?.next().is_some() {
         bail!("{} is not empty", data.display());
     }
-    Process::start(data, proofs)
+    Process::start(data, settings.proofs, &settings.tls)
 }
 
 /// Applies the verbs of [`Step::ALL`] to all payments.
@@ -216,7 +219,7 @@ fn activate(policy: &Bundle, target: Target<'_>) -> anyhow::Result<()> {
 /// The rate of plain transfers with the default settings of `bench transfers`, on the same machine.
 fn transfers_per_second(settings: &Settings, data: &Path) -> anyhow::Result<f64> {
     let transfers = settings::Settings::of(settings.transfers, settings.proofs);
-    let mut server = started(data, settings.proofs)?;
+    let mut server = started(data, settings)?;
     let key = server.key.take().context("the new server printed no API key")?;
     let target = Target { address: server.address, key: &key };
     super::prepare(&transfers, target)?;

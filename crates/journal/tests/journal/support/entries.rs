@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use engine::{
-    ApiKeyAdded, ArtifactChunk, AtDeadline, CaptureTerms, Cause, CredentialAdded, CredentialKind, CredentialRevoked,
-    Deadline, DecisionForm, DepartedHistory, Entry, Fact, Header, IdentityFact, KeyUsed, LabelRecorded, LegRefusal,
-    PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums, PersonalDataRead, PlainValue, PolicyActivated, Portion,
-    PrincipalAdded, PrincipalKind, SettingFact, SettingKind, StateDigest, StreamOpened, Verb,
+    ApiKeyAdded, ApprovalFact, ApprovalRules, ArtifactChunk, AtDeadline, CaptureTerms, Cause, CredentialAdded,
+    CredentialKind, CredentialRevoked, Deadline, DecisionForm, Demand, DepartedHistory, Entry, Fact, Header,
+    IdentityFact, KeyUsed, LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums,
+    PersonalDataRead, PlainValue, PolicyActivated, Portion, PrincipalAdded, PrincipalKind, ProposalEnd, ProposalEnded,
+    ProposalMade, Proposed, SettingFact, SettingKind, StateDigest, StreamOpened, Verb,
 };
 use features::{RecordChange, StreamId, Update};
 use ledger::{
@@ -19,8 +20,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use types::{
-    AccountId, ActorId, Amount, Asset, Code, CredentialId, Digest, KeyId, LedgerId, Name, Origin, PaymentId, RequestId,
-    Sealed, Seq, Span, TenantId, Timestamp, Token, TokenSubject, TransferId,
+    AccountId, ActorId, Amount, Asset, Code, CredentialId, Digest, ImportId, KeyId, LedgerId, Name, Origin, PaymentId,
+    ProposalId, RequestId, Sealed, Seq, Span, TenantId, Timestamp, Token, TokenSubject, TransferId,
 };
 
 use super::{SHARD, header};
@@ -126,6 +127,7 @@ fn entry(header: Header, sealed: Option<Sealed>) -> BoxedStrategy<Entry> {
         ),
         1 => identity().prop_map(Fact::Identity),
         1 => setting().prop_map(Fact::Setting),
+        1 => approval().prop_map(Fact::Approval),
         1 => (any::<u128>(), vec(name(), 0..3)).prop_map(|(payment, attributes)| {
             Fact::PersonalDataRead(PersonalDataRead { payment: PaymentId::new(payment), attributes: attributes.into() })
         }),
@@ -156,6 +158,46 @@ fn setting() -> impl Strategy<Value = SettingFact> {
             false => SettingFact::Removed { kind, name },
         }
     })
+}
+
+fn approval() -> impl Strategy<Value = ApprovalFact> {
+    let bounds = prop::collection::btree_map(("[A-Z]{1,16}", 0..=18_u8), any::<u128>(), 0..3);
+    let rules = (any::<(bool, bool)>(), bounds).prop_map(|((limits, imports), bounds)| {
+        let demand = |approval| if approval { Demand::Approval } else { Demand::Direct };
+        let bounds = bounds.into_iter();
+        let bound = |((code, scale), bound): ((String, u8), u128)| {
+            (Asset::new(&code, scale).expect("an asset"), Amount::new(bound))
+        };
+        ApprovalRules { limits: demand(limits), imports: demand(imports), reversals_above: bounds.map(bound).collect() }
+    });
+    let limits = any::<(Option<i128>, Option<i128>)>();
+    let limits = limits.prop_map(|(min_balance, max_balance)| Limits { min_balance, max_balance });
+    let ids = any::<(u128, u128, u128, u64, u32)>();
+    (ids, limits, rules, select(ProposalEnd::ALL.to_vec()), ".{0,20}", 0..7_u8).prop_map(
+        |((number, debit, other, long, short), limits, rules, end, reason, which)| {
+            let proposal = ProposalId::new(number);
+            let operation = match which {
+                0 => Proposed::Transfer(Box::new(NewTransfer {
+                    debit: AccountId::new(debit),
+                    amount: Amount::new(other),
+                    pending: (short % 2 == 0).then(|| TransferKey::Client(TransferId::new(other))),
+                    user_data_64: long,
+                    timeout_s: short,
+                    ledger: LedgerId::new(short),
+                    flags: TransferFlags::PENDING,
+                    ..NewTransfer::named(TransferKey::Client(TransferId::new(number)))
+                })),
+                1 => Proposed::SetLimits { account: AccountId::new(debit), limits },
+                2 => Proposed::Reverse(TransferId::new(debit)),
+                3 => Proposed::OpenImport(ImportId::new(debit)),
+                4 => Proposed::SetRules(rules),
+                5 => return ApprovalFact::RulesSet(rules),
+                _ => return ApprovalFact::ProposalEnded(ProposalEnded { proposal, end }),
+            };
+            let (reason, expires_at) = (reason.into(), Timestamp::from_ns(long));
+            ApprovalFact::ProposalMade(Box::new(ProposalMade { proposal, operation, reason, expires_at }))
+        },
+    )
 }
 
 fn identity() -> impl Strategy<Value = IdentityFact> {

@@ -107,7 +107,7 @@ impl Model {
         if new.flags.contains(F::LINKED) {
             return "linked_event_chain_open";
         }
-        self.create_at(new, Moment { now, is_import: new.flags.contains(F::IMPORTED), last: now })
+        self.create_at(new, Moment { now, is_import: new.flags.contains(F::IMPORTED), last: now, is_approved: false })
     }
 
     /// Creates the transfers of a batch, the first of which is judged at `now`.
@@ -122,7 +122,7 @@ impl Model {
             let mut found = vec![];
             for event in &chain[..chain.len() - usize::from(is_open)] {
                 let now = now + found.len() as u64;
-                found.push(self.create_at(event, Moment { now, is_import, last }));
+                found.push(self.create_at(event, Moment { now, is_import, last, is_approved: false }));
                 if chain.len() > 1 && found.last() != Some(&"created") {
                     break;
                 }

@@ -11,12 +11,14 @@ pub(crate) struct Moved {
     pub(crate) time: u64,
 }
 
-/// When an event is judged: its own time, whether its batch is an import, and the time of the batch's last event.
+/// When an event is judged: its own time, whether its batch is an import, the time of the batch's last event, and whether a
+/// second principal approved it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
     pub(crate) now: u64,
     pub(crate) is_import: bool,
     pub(crate) last: u64,
+    pub(crate) is_approved: bool,
 }
 
 /// The statuses that make a client's id unusable.
@@ -186,7 +188,7 @@ pub(crate) trait Books {
         let standing = [
             (debit.ledger != credit.ledger, "accounts_must_have_the_same_ledger"),
             (debit.ledger != new.ledger, "transfer_must_have_the_same_ledger_as_accounts"),
-            (by_client && policy_only, "account_is_policy_only"),
+            (by_client && policy_only && !moment.is_approved, "account_is_policy_only"),
         ];
         if let Some((_, status)) = standing.iter().find(|(wrong, _)| *wrong) {
             return status;
@@ -309,7 +311,11 @@ pub(crate) trait Books {
                 return status;
             }
         }
+        let by_client = matches!(new.key, TransferKey::Client(_));
+        let policy_only = |id| self.opened(id).is_some_and(|account| account.flags.contains(A::POLICY_ONLY));
+        let is_barred = by_client && (policy_only(from.debit) || policy_only(from.credit));
         let checks = [
+            (is_barred && !moment.is_approved, "account_is_policy_only"),
             (!is_void && is_closed(from.debit), "debit_account_already_closed"),
             (!is_void && is_closed(from.credit), "credit_account_already_closed"),
         ];

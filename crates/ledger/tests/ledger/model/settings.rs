@@ -56,7 +56,9 @@ impl Model {
         if matches!(new.key, TransferKey::Leg { .. }) || new.flags.intersects(F::LINKED | F::IMPORTED) {
             return "scheduled_transfer_must_stand_alone";
         }
-        if let Some(status) = Self::judge_head(&mut new, Moment { now, is_import: false, last: now }) {
+        if let Some(status) =
+            Self::judge_head(&mut new, Moment { now, is_import: false, last: now, is_approved: false })
+        {
             return status;
         }
         if let Some(recorded) = self.find(new.key) {
@@ -122,7 +124,7 @@ impl Model {
         let place = self.scheduled.iter().position(|scheduled| scheduled.new.key == key).expect("it waits");
         let mut new = self.scheduled.remove(place).new;
         new.pending = new.pending.filter(|pending| *pending != super::naive::client(0));
-        let moment = Moment { now, is_import: false, last: now };
+        let moment = Moment { now, is_import: false, last: now, is_approved: false };
         let status = self.judge_fresh(&mut new, moment);
         if status != "created" {
             self.failed.insert(key);

@@ -1,34 +1,35 @@
-//! Accepts connections, serves HTTP/1.1 on each, bounds how many there are and how long they wait, and closes them in an
+//! Accepts connections, serves HTTP on each, bounds how many there are and how long they wait, and closes them in an
 //! orderly way.
 
+mod http2;
+mod opening;
 mod register;
+mod service;
+mod socket;
 mod stream;
 
 use std::future::Future;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, HttpBody};
-use axum::http::{HeaderValue, Request, Response, header};
 use edge::admission::Address;
 use futures_util::FutureExt as _;
-use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
-use hyper::service::Service;
 use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::http::connections::opening::{Opened, Protocol, open};
 pub(crate) use crate::http::connections::register::Patience;
-use crate::http::connections::register::{Connection, Order, Phase, Place, Register};
+use crate::http::connections::register::{Connection, Ending, Order, Place, Register};
+use crate::http::connections::service::Watched;
 use crate::http::connections::stream::Stream;
-use crate::http::{failure, observe};
+use crate::http::failure;
+use crate::tls::Tls;
 use crate::{Core, descriptors};
 
 /// Most bytes that a connection reads at once, and the limit on a request's head. The buffer grows to this size only for
@@ -60,7 +61,7 @@ pub(crate) struct Bounds {
 /// clients send within a moment on connections that are open already.
 pub(super) async fn serve(
     core: &Core,
-    listener: TcpListener,
+    (listener, tls): (TcpListener, Option<Arc<Tls>>),
     router: Router,
     bounds: Bounds,
     until: impl Future<Output = ()>,
@@ -72,8 +73,16 @@ pub(super) async fn serve(
     let accept = |accepted: std::io::Result<(TcpStream, SocketAddr)>| match accepted {
         Ok((socket, from)) => {
             if register.len() < bounds.connections_max {
-                let from = Address::of(from.ip());
-                tokio::spawn(one(core.clone(), (socket, from), router.clone(), register.enter()));
+                let serving = one(
+                    core.clone(),
+                    (socket, tls.clone()),
+                    (router.clone(), Address::of(from.ip())),
+                    register.enter(),
+                );
+                tokio::spawn(serving);
+            } else if tls.is_some() {
+                // To tell the reason would take a handshake, which costs more than the answer to most requests.
+                metrics.connections_refused.inc();
             } else if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
                 metrics.connections_refused.inc();
                 tokio::spawn(async move {
@@ -139,38 +148,92 @@ async fn stop(register: &Register) {
 }
 
 /// Serves one connection to its end.
-async fn one(core: Core, (socket, from): (TcpStream, Address), router: Router, place: Place) {
+async fn one(
+    core: Core,
+    (socket, tls): (TcpStream, Option<Arc<Tls>>),
+    (router, from): (Router, Address),
+    place: Place,
+) {
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "cannot turn off Nagle's algorithm; short answers may be delayed");
     }
-    let connection = Arc::clone(&place.connection);
-    let service = Watched { inner: TowerToHyperService::new(router), connection: Arc::clone(&connection), from };
-    let io = TokioIo::new(Stream::new(socket, Arc::clone(&connection), core.clone()));
+    let connection = &place.connection;
+    // In a box, because the state of a handshake is large and soon gone.
+    let mut opening = Box::pin(open(&core, socket, tls.as_deref(), connection));
+    let opened = tokio::select! {
+        opened = &mut opening => opened,
+        ending = ended(connection) => {
+            note_ended(&core, ending);
+            None
+        }
+    };
+    drop(opening);
+    let Some(Opened { socket, protocol, certificate }) = opened else { return };
+    let service = Watched::new(router, Arc::clone(connection), (from, certificate));
+    let stream = Stream::new(socket, Arc::clone(connection), core.clone());
+    match protocol {
+        Protocol::Http1 => serve_http1(&core, stream, service, connection).await,
+        Protocol::Http2 => serve_http2(&core, stream, service, connection).await,
+    }
+}
+
+/// Waits until the connection has to end before its first request. Then there is nothing to finish.
+async fn ended(connection: &Connection) -> Ending {
+    match connection.ordered().await {
+        Order::Finish => Ending::Stopped,
+        Order::End(ending) => ending,
+    }
+}
+
+fn note_ended(core: &Core, ending: Ending) {
+    core.shared().metrics.count_connection_ended(ending.name());
+    tracing::debug!(reason = ending.name(), "the server closed a connection");
+}
+
+async fn serve_http1(core: &Core, stream: Stream, service: Watched, connection: &Connection) {
     let mut protocol = http1::Builder::new();
     // The register bounds the time for a head.
     protocol.header_read_timeout(None).max_buf_size(READ_BYTES_MAX);
-    let mut served = protocol.serve_connection(io, service);
-    let ending = loop {
+    let mut served = protocol.serve_connection(TokioIo::new(stream), service);
+    loop {
         tokio::select! {
             ended = &mut served => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection was closed before its response was complete");
                 }
-                break None;
+                break;
             }
             order = connection.ordered() => match order {
-                Order::Finish => Pin::new(&mut served).graceful_shutdown(),
-                Order::End(ending) => break Some(ending),
+                Order::Finish => std::pin::Pin::new(&mut served).graceful_shutdown(),
+                Order::End(ending) => return note_ended(core, ending),
             }
         }
-    };
-    match ending {
-        Some(ending) => {
-            core.shared().metrics.count_connection_ended(ending.name());
-            tracing::debug!(reason = ending.name(), "the server closed a connection");
+    }
+    if connection.must_linger() {
+        linger(served.into_parts().io.into_inner().into_socket()).await;
+    }
+}
+
+async fn serve_http2(core: &Core, stream: Stream, service: Watched, connection: &Connection) {
+    connection.multiplex();
+    let served = http2::protocol().serve_connection(TokioIo::new(stream), service);
+    let mut served = pin!(served);
+    if connection.is_draining() {
+        served.as_mut().graceful_shutdown();
+    }
+    loop {
+        tokio::select! {
+            ended = &mut served => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection of HTTP/2 ended with an error");
+                }
+                return;
+            }
+            order = connection.ordered() => match order {
+                Order::Finish => served.as_mut().graceful_shutdown(),
+                Order::End(ending) => return note_ended(core, ending),
+            }
         }
-        None if connection.must_linger() => linger(served.into_parts().io.into_inner().into_socket()).await,
-        None => {}
     }
 }
 
@@ -183,7 +246,7 @@ async fn refuse(mut socket: TcpStream) {
 }
 
 /// Ends the answer and reads on for a while, so that the client sees it before the connection closes.
-async fn linger(mut socket: TcpStream) {
+async fn linger(mut socket: impl AsyncRead + AsyncWrite + Unpin) {
     let (within, bytes_max) = LINGER;
     let reading = async {
         socket.shutdown().await?;
@@ -206,185 +269,5 @@ fn is_of_one_connection(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset)
 }
 
-/// The router, with a note of what happens on its connection.
-struct Watched {
-    inner: TowerToHyperService<Router>,
-    connection: Arc<Connection>,
-    from: Address,
-}
-
-type Answering = Pin<Box<dyn Future<Output = Result<Response<Sent>, std::convert::Infallible>> + Send>>;
-
-impl Service<Request<Incoming>> for Watched {
-    type Response = Response<Sent>;
-    type Error = std::convert::Infallible;
-    type Future = Answering;
-
-    fn call(&self, request: Request<Incoming>) -> Answering {
-        let connection = Arc::clone(&self.connection);
-        let has_body = !request.body().is_end_stream();
-        connection.enter(if has_body { Phase::Receiving } else { Phase::Answering });
-        let mut request = request.map(|body| Received { body, connection: Arc::clone(&self.connection) });
-        request.extensions_mut().insert(self.from);
-        let answering = self.inner.call(request);
-        Box::pin(async move {
-            let mut response = answering.await?;
-            if observe::is_authenticated(&response) {
-                connection.note_known();
-            }
-            if connection.is_draining() {
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok(response.map(|body| Sent { body, connection }))
-        })
-    }
-}
-
-/// The body of a request.
-struct Received {
-    body: Incoming,
-    connection: Arc<Connection>,
-}
-
-impl HttpBody for Received {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let this = self.get_mut();
-        let frame = Pin::new(&mut this.body).poll_frame(cx);
-        if matches!(frame, Poll::Ready(None)) || this.body.is_end_stream() {
-            this.connection.advance(Phase::Receiving, Phase::Answering);
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Received {
-    fn drop(&mut self) {
-        if self.connection.phase() == Phase::Receiving {
-            self.connection.note_unread();
-        }
-    }
-}
-
-/// The body of an answer.
-struct Sent {
-    body: Body,
-    connection: Arc<Connection>,
-}
-
-impl HttpBody for Sent {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let this = self.get_mut();
-        let frame = Pin::new(&mut this.body).poll_frame(cx);
-        if frame.is_pending() && this.body.size_hint().exact().is_none() {
-            this.connection.note_streaming();
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Sent {
-    fn drop(&mut self) {
-        self.connection.enter(Phase::Flushing);
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::io::{Read as _, Write as _};
-
-    use super::*;
-    use crate::http::app::App;
-    use crate::{Opened, Options};
-
-    /// Short enough for a test; the sweep comes once a second.
-    const HASTE: Patience = Patience {
-        head: Duration::from_millis(100),
-        idle: Duration::from_millis(100),
-        write: Duration::from_millis(100),
-        half_closed: Duration::from_secs(60),
-    };
-
-    /// What a client receives until the connection ends, within five seconds.
-    fn rest(mut socket: &std::net::TcpStream) -> String {
-        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let mut received = Vec::new();
-        match socket.read_to_end(&mut received) {
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
-            Err(error) => panic!("the connection is still open: {error}"),
-        }
-        String::from_utf8(received).unwrap()
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn connections_that_wait_for_too_long_are_closed_and_the_others_are_not() {
-        let data = tempfile::tempdir().unwrap();
-        let options = Options { disk_reserve_bytes: 0, ..Options::new(data.path()) };
-        let opened = Opened::open(&options).unwrap();
-        let core = opened.core.clone();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let bounds = Bounds { connections_max: 100, patience: HASTE };
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let router = crate::http::router(opened.host());
-        let serving = core.clone();
-        let server = tokio::spawn(async move {
-            serve(&serving, listener, router, bounds, async { drop(stopped.await) }).await;
-        });
-        let clients = tokio::task::spawn_blocking(move || {
-            let connect = |sent: &str| {
-                let mut socket = std::net::TcpStream::connect(address).unwrap();
-                socket.write_all(sent.as_bytes()).unwrap();
-                socket
-            };
-            let request = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
-            let silent = connect("");
-            let half_a_head = connect("GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: ");
-            let answered = connect(request);
-            // It asks for more than all buffers on the way can hold, and reads nothing.
-            let greedy = connect("");
-            let all = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1_000);
-            let mut asking = greedy.try_clone().unwrap();
-            let sender = std::thread::spawn(move || drop(asking.write_all(all.as_bytes())));
-            assert_eq!(rest(&silent), "");
-            assert_eq!(rest(&half_a_head), "");
-            let answer = rest(&answered);
-            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nok\n"), "{answer}");
-            sender.join().unwrap();
-            greedy
-        });
-        let greedy = clients.await.unwrap();
-        let text = core.metrics_text();
-        let ended = |reason: &str| {
-            let name = format!("finaira_connections_ended_total{{reason=\"{reason}\"}} ");
-            text.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse::<u32>().unwrap())
-        };
-        assert_eq!((ended("idle_timeout"), ended("head_timeout"), ended("write_timeout")), (2, 1, 1), "{text}");
-        drop((greedy, stop));
-        server.await.unwrap();
-        drop(core);
-        opened.close().unwrap();
-    }
-}
+mod tests;

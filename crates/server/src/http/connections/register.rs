@@ -20,6 +20,8 @@ const BODY_CUT_AFTER: Duration = Duration::from_secs(1);
 /// How long a connection may stay in one phase.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
+    /// From the beginning of a connection to the end of its TLS handshake.
+    pub(crate) handshake: Duration,
     /// From the first byte of a request's head to its last.
     pub(crate) head: Duration,
     /// Without a request.
@@ -32,6 +34,7 @@ pub(crate) struct Patience {
 
 impl Patience {
     pub(crate) const STANDARD: Self = Self {
+        handshake: Duration::from_secs(10),
         head: Duration::from_secs(30),
         idle: Duration::from_secs(75),
         write: Duration::from_secs(30),
@@ -42,6 +45,8 @@ impl Patience {
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
+    /// Its TLS handshake is not complete.
+    Handshake,
     /// It waits for a request.
     Idle,
     /// A part of a request's head has arrived.
@@ -59,6 +64,7 @@ pub(super) enum Phase {
 /// Why the server ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
+    HandshakeTimeout,
     HeadTimeout,
     IdleTimeout,
     WriteTimeout,
@@ -74,6 +80,7 @@ impl Ending {
     /// The value of the metric's label.
     pub(super) const fn name(self) -> &'static str {
         match self {
+            Self::HandshakeTimeout => "handshake_timeout",
             Self::HeadTimeout => "head_timeout",
             Self::IdleTimeout => "idle_timeout",
             Self::WriteTimeout => "write_timeout",
@@ -115,6 +122,54 @@ struct State {
     /// Whether the client may still be sending what nobody will read.
     has_unread: bool,
     order: Option<Order>,
+    /// The answers in progress of a connection of HTTP/2; `None` for one of HTTP/1.1, which has one at a time.
+    answers: Option<Answers>,
+}
+
+/// Answers that are in progress at the same time.
+#[derive(Debug, Default)]
+struct Answers {
+    next: u64,
+    /// By number: since when the answer waits for the client to take the next piece; `None` while a handler works on it.
+    open: BTreeMap<u64, Option<Stopwatch>>,
+}
+
+/// A request in progress. It ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct InProgress {
+    connection: Arc<Connection>,
+    number: u64,
+}
+
+impl InProgress {
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Records that the next piece of the answer is there for the client.
+    pub(super) fn await_client(&self) {
+        self.connection.set_answer(self.number, Some(Stopwatch::start()));
+    }
+
+    /// Records that the client has taken everything so far.
+    pub(super) fn await_handler(&self) {
+        self.connection.set_answer(self.number, None);
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        self.connection.end_request(self.number);
+    }
+}
+
+impl State {
+    fn set_phase(&mut self, phase: Phase) {
+        if self.phase != phase {
+            self.phase = phase;
+            self.since = Stopwatch::start();
+        }
+    }
 }
 
 impl Connection {
@@ -128,6 +183,7 @@ impl Connection {
             reader: None,
             has_unread: false,
             order: None,
+            answers: None,
         };
         Self { state: Mutex::new(state), ordered: Notify::new(), is_draining }
     }
@@ -140,11 +196,69 @@ impl Connection {
         self.lock().phase
     }
 
+    /// Whether what the HTTP library writes now, over HTTP/1.1, is not the answer of a handler.
+    pub(super) fn is_before_a_request(&self) -> bool {
+        let state = self.lock();
+        matches!(state.phase, Phase::Idle | Phase::Head) && state.answers.is_none()
+    }
+
     pub(super) fn enter(&self, phase: Phase) {
+        self.lock().set_phase(phase);
+    }
+
+    /// Records that this is a connection of HTTP/2. It is idle while it has no request at all, and its bytes say nothing about the
+    /// beginning of a request.
+    pub(super) fn multiplex(&self) {
+        self.lock().answers = Some(Answers::default());
+    }
+
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.lock().answers.is_some()
+    }
+
+    /// Records that a request has arrived, with or without a body.
+    pub(super) fn begin(connection: &Arc<Self>, has_body: bool) -> InProgress {
+        let mut state = connection.lock();
+        let number = match &mut state.answers {
+            Some(answers) => {
+                let number = answers.next;
+                answers.next += 1;
+                answers.open.insert(number, None);
+                state.set_phase(Phase::Answering);
+                number
+            }
+            None => {
+                state.set_phase(if has_body { Phase::Receiving } else { Phase::Answering });
+                0
+            }
+        };
+        drop(state);
+        InProgress { connection: Arc::clone(connection), number }
+    }
+
+    fn set_answer(&self, number: u64, since: Option<Stopwatch>) {
+        if let Some(answers) = &mut self.lock().answers {
+            answers.open.insert(number, since);
+        }
+    }
+
+    fn end_request(&self, number: u64) {
         let mut state = self.lock();
-        if state.phase != phase {
-            state.phase = phase;
-            state.since = Stopwatch::start();
+        let phase = match &mut state.answers {
+            Some(answers) => {
+                answers.open.remove(&number);
+                if answers.open.is_empty() { Phase::Idle } else { Phase::Answering }
+            }
+            None => Phase::Flushing,
+        };
+        state.set_phase(phase);
+    }
+
+    /// Records that bytes have arrived.
+    pub(super) fn note_received(&self) {
+        let mut state = self.lock();
+        if state.phase == Phase::Idle && state.answers.is_none() {
+            state.set_phase(Phase::Head);
         }
     }
 
@@ -173,10 +287,14 @@ impl Connection {
     /// client still waits for an answer. Then `reader` is woken when it is time to ask again.
     pub(super) fn hides_half_closing(&self, reader: &Waker) -> bool {
         let mut state = self.lock();
+        if state.answers.is_some() {
+            // A client of HTTP/2 that closes its sending side has left.
+            return false;
+        }
         let since = *state.half_closed.get_or_insert_with(Stopwatch::start);
         let is_hidden = match state.phase {
             // A client of a stream that closes its sending side has left.
-            Phase::Idle | Phase::Head | Phase::Streaming => false,
+            Phase::Handshake | Phase::Idle | Phase::Head | Phase::Streaming => false,
             // The handler may be about to take the last bytes of the body. If it still waits a little later, they will never come.
             Phase::Receiving => since.elapsed() < BODY_CUT_AFTER,
             Phase::Answering | Phase::Flushing => true,
@@ -196,7 +314,7 @@ impl Connection {
     /// Records that the answer is a stream that waits for something to send. A client that closed its sending side before is
     /// noticed now.
     pub(super) fn note_streaming(&self) {
-        if self.advance(Phase::Answering, Phase::Streaming) {
+        if !self.is_multiplexed() && self.advance(Phase::Answering, Phase::Streaming) {
             self.wake_reader();
         }
     }
@@ -254,16 +372,25 @@ impl Connection {
         if over(state.blocked, patience.write) {
             return Some(Ending::WriteTimeout);
         }
+        let is_taken_too_slowly = |answers: &Answers| answers.open.values().any(|since| over(*since, patience.write));
+        if state.answers.as_ref().is_some_and(is_taken_too_slowly) {
+            return Some(Ending::WriteTimeout);
+        }
         if over(state.half_closed, patience.half_closed) {
             return Some(Ending::HalfClosed);
         }
         match state.phase {
+            Phase::Handshake if state.since.elapsed() > patience.handshake => Some(Ending::HandshakeTimeout),
             Phase::Idle if state.since.elapsed() > patience.idle => Some(Ending::IdleTimeout),
             Phase::Head if state.since.elapsed() > patience.head => Some(Ending::HeadTimeout),
             // Handlers bound the time for a body, and the work on a request.
-            Phase::Idle | Phase::Head | Phase::Receiving | Phase::Answering | Phase::Streaming | Phase::Flushing => {
-                None
-            }
+            Phase::Handshake
+            | Phase::Idle
+            | Phase::Head
+            | Phase::Receiving
+            | Phase::Answering
+            | Phase::Streaming
+            | Phase::Flushing => None,
         }
     }
 
@@ -271,7 +398,7 @@ impl Connection {
     /// client ever spoke go first, and then those that have waited longest.
     fn dispensable(&self) -> Option<(bool, Duration)> {
         let state = self.lock();
-        let is_waiting = matches!(state.phase, Phase::Idle | Phase::Head) && state.order.is_none();
+        let is_waiting = matches!(state.phase, Phase::Handshake | Phase::Idle | Phase::Head) && state.order.is_none();
         is_waiting.then(|| (!state.is_known, state.since.elapsed()))
     }
 }
@@ -338,12 +465,14 @@ impl Register {
     }
 
     /// Begins to stop: every answer now says that its connection closes. Connections without a request end at once, except those
-    /// of known clients, which may be about to send one.
+    /// of known clients, which may be about to send one. Clients of HTTP/2 are told at once to send no more requests.
     pub(super) fn drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
         for connection in self.lock().connections.values() {
             if connection.dispensable().is_some_and(|(is_unknown, _)| is_unknown) {
                 connection.order(Order::End(Ending::Stopped));
+            } else if connection.is_multiplexed() {
+                connection.order(Order::Finish);
             }
         }
     }
@@ -387,88 +516,4 @@ impl Drop for Place {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Patience =
-        Patience { head: Duration::ZERO, idle: Duration::ZERO, write: Duration::ZERO, half_closed: Duration::ZERO };
-
-    /// Lets a little time pass.
-    fn pass() {
-        let since = Stopwatch::start();
-        while since.elapsed() < Duration::from_millis(1) {
-            std::thread::yield_now();
-        }
-    }
-
-    fn ordered(place: &Place) -> Option<Order> {
-        place.connection.lock().order.take()
-    }
-
-    #[test]
-    fn the_most_dispensable_connection_is_evicted_first() {
-        let register = Arc::new(Register::new(Gauge::default()));
-        let places: Vec<Place> = (0..5).map(|_| register.enter()).collect();
-        // 0: known and idle for longest. 1: works. 2 and 3: unknown, 2 for longer. 4: known.
-        places[0].connection.note_known();
-        places[1].connection.enter(Phase::Answering);
-        places[2].connection.enter(Phase::Head);
-        places[4].connection.note_known();
-        pass();
-        places[3].connection.enter(Phase::Head);
-        let mut evicted = Vec::new();
-        while register.evict() {
-            let found = places.iter().position(|place| place.connection.lock().order.is_some());
-            let found = found.expect("an order was given");
-            places[found].connection.enter(Phase::Answering);
-            assert_eq!(ordered(&places[found]), Some(Order::End(Ending::Evicted)));
-            evicted.push(found);
-        }
-        assert_eq!(evicted[..2], [2, 3], "those that nobody knows, longest first");
-        assert_eq!(evicted.len(), 4, "never the one with a request in progress");
-    }
-
-    #[test]
-    fn each_phase_has_its_own_patience() {
-        let register = Arc::new(Register::new(Gauge::default()));
-        let place = register.enter();
-        let told = |patience| {
-            register.sweep(patience);
-            ordered(&place)
-        };
-        pass();
-        assert_eq!(told(Patience::STANDARD), None);
-        assert_eq!(told(NOW), Some(Order::End(Ending::IdleTimeout)));
-        place.connection.enter(Phase::Head);
-        pass();
-        assert_eq!(told(NOW), Some(Order::End(Ending::HeadTimeout)));
-        for phase in [Phase::Receiving, Phase::Answering, Phase::Streaming, Phase::Flushing] {
-            place.connection.enter(phase);
-            pass();
-            assert_eq!(told(NOW), None, "{phase:?} has no limit of its own");
-        }
-        assert!(place.connection.hides_half_closing(Waker::noop()), "an answer is still to be sent");
-        pass();
-        assert_eq!(told(NOW), Some(Order::End(Ending::HalfClosed)));
-        place.connection.note_write(true);
-        pass();
-        assert_eq!(told(NOW), Some(Order::End(Ending::WriteTimeout)));
-    }
-
-    #[tokio::test]
-    async fn a_stop_ends_idle_connections_and_lets_requests_finish() {
-        let register = Arc::new(Register::new(Gauge::default()));
-        let [unknown, known, busy] = [(); 3].map(|()| register.enter());
-        known.connection.note_known();
-        busy.connection.enter(Phase::Answering);
-        register.drain();
-        assert!(busy.connection.is_draining());
-        assert_eq!([&unknown, &known, &busy].map(ordered), [Some(Order::End(Ending::Stopped)), None, None]);
-        register.finish();
-        assert_eq!([&known, &busy].map(ordered), [Some(Order::End(Ending::Stopped)), Some(Order::Finish)]);
-        drop((unknown, known));
-        assert_eq!(register.len(), 1);
-        drop(busy);
-        register.at_most(0).await;
-    }
-}
+mod tests;

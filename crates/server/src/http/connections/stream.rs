@@ -10,15 +10,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::Core;
 use crate::http::connections::register::{Connection, Phase};
+use crate::http::connections::socket::Socket;
 use crate::http::failure;
 
 #[derive(Debug)]
 pub(super) struct Stream {
-    socket: TcpStream,
+    socket: Socket,
     connection: Arc<Connection>,
     core: Core,
     /// What is left to send of a problem that replaces the library's own answer.
@@ -26,11 +26,11 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(socket: TcpStream, connection: Arc<Connection>, core: Core) -> Self {
+    pub(super) fn new(socket: Socket, connection: Arc<Connection>, core: Core) -> Self {
         Self { socket, connection, core, substitute: None }
     }
 
-    pub(super) fn into_socket(self) -> TcpStream {
+    pub(super) fn into_socket(self) -> Socket {
         self.socket
     }
 }
@@ -41,7 +41,7 @@ impl AsyncRead for Stream {
         let before = buf.filled().len();
         ready!(Pin::new(&mut stream.socket).poll_read(cx, buf))?;
         if buf.filled().len() > before {
-            stream.connection.advance(Phase::Idle, Phase::Head);
+            stream.connection.note_received();
         } else if buf.remaining() > 0 && stream.connection.hides_half_closing(cx.waker()) {
             // The library would take the end of the input for a lost client and drop the request.
             return Poll::Pending;
@@ -60,7 +60,7 @@ impl Stream {
     /// If the library answers on its own, because it could not parse a request, sends a problem document instead.
     fn poll_substitute(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Option<Poll<io::Result<usize>>> {
         if self.substitute.is_none() {
-            if !matches!(self.connection.phase(), Phase::Idle | Phase::Head) {
+            if !self.connection.is_before_a_request() {
                 return None;
             }
             let status = bytes.strip_prefix(b"HTTP/1.1 ").or_else(|| bytes.strip_prefix(b"HTTP/1.0 "))?;
@@ -98,7 +98,7 @@ impl AsyncWrite for Stream {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let stream = self.get_mut();
-        if matches!(stream.connection.phase(), Phase::Idle | Phase::Head) {
+        if stream.connection.is_before_a_request() {
             let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
             return Pin::new(stream).poll_write(cx, first);
         }
@@ -112,7 +112,12 @@ impl AsyncWrite for Stream {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
-        ready!(Pin::new(&mut stream.socket).poll_flush(cx))?;
+        let flushed = Pin::new(&mut stream.socket).poll_flush(cx);
+        if flushed.is_pending() {
+            // TLS keeps the last bytes of an answer, so only this shows that the client takes none.
+            stream.connection.note_write(true);
+        }
+        ready!(flushed)?;
         if stream.connection.advance(Phase::Flushing, Phase::Idle) {
             stream.connection.wake_reader();
         }

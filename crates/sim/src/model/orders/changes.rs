@@ -11,7 +11,7 @@ use crate::model::books::{self, Books};
 use crate::model::rules::Books as _;
 
 /// The expected outcome of a change as one word, and the fact that it leaves.
-pub(super) fn judge_change(
+pub(crate) fn judge_change(
     books: &Books,
     change: &Command,
     is_payment: &dyn Fn(types::PaymentId) -> bool,

@@ -93,7 +93,8 @@ impl Paid {
         }
         for (number, (leg, new)) in (self.transfers..).zip(transfers) {
             let mut new = NewTransfer { key: TransferKey::Leg { payment: id, number }, ..new };
-            match books.judge(&mut new, Moment { now: now.ns(), is_import: false, last: now.ns() }) {
+            match books.judge(&mut new, Moment { now: now.ns(), is_import: false, last: now.ns(), is_approved: false })
+            {
                 "created" => {
                     let created = Moved::TransferCreated(made(&new, now));
                     books.apply(now, &created).expect("what was judged can be folded");

@@ -1,0 +1,81 @@
+//! Fetches the keys of issuers: when they are old, and when a token names one that is not known.
+//!
+//! Addresses come from the settings and from discovery documents that were checked (`oauth::key_set_uri`), never from a token.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oauth::{DISCOVERY_BYTES_MAX, FETCH_TIMEOUT, KEY_SET_BYTES_MAX, Keys, Need, discovery_uri, key_set_uri};
+
+use crate::tenants::Tenants;
+
+/// How often to look whether keys are to be fetched.
+const EVERY: Duration = Duration::from_secs(1);
+/// How long a request waits for the keys that its token needs.
+const WAIT_MAX: Duration = Duration::from_nanos(FETCH_TIMEOUT.ns());
+
+/// Gets documents over HTTP.
+pub trait Fetch: fmt::Debug + Send + Sync {
+    /// Gets the document at `url`, of at most `bytes_max` bytes, within 5 s. It blocks. Redirects are not followed, because they
+    /// could lead to where nobody may be asked.
+    ///
+    /// # Errors
+    /// Says what went wrong, for the log.
+    fn get(&self, url: &str, bytes_max: usize) -> Result<Vec<u8>, String>;
+}
+
+/// Fetches keys when they get old, until it is dropped.
+pub(crate) async fn keep_keys(tenants: Arc<Tenants>) {
+    loop {
+        let names: Vec<Arc<str>> = tenants.installation().identity.others();
+        for name in names {
+            start(&tenants, &name, Need::Age);
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// Fetches the keys of an issuer because a token needs one that is not there, if the limits allow it. Returns whether they were
+/// fetched.
+pub(crate) async fn fetch_now(tenants: &Arc<Tenants>, issuer: &Arc<str>) -> bool {
+    let Some(fetching) = start(tenants, issuer, Need::UnknownKey) else { return false };
+    matches!(tokio::time::timeout(WAIT_MAX, fetching).await, Ok(Ok(true)))
+}
+
+/// Starts to fetch the keys of an issuer, unless it is too soon.
+fn start(tenants: &Arc<Tenants>, issuer: &Arc<str>, need: Need) -> Option<tokio::task::JoinHandle<bool>> {
+    let fetch = tenants.fetch()?;
+    let now = tenants.home().core.now();
+    let starts = {
+        let mut verifier = tenants.installation().identity.verifier_mut();
+        verifier.keys(issuer)?.start_fetch(now, need)
+    };
+    if !starts {
+        return None;
+    }
+    let (tenants, issuer) = (Arc::clone(tenants), Arc::clone(issuer));
+    Some(tokio::task::spawn_blocking(move || {
+        let found = fetch_keys(&*fetch, &issuer);
+        let (now, is_fetched) = (tenants.home().core.now(), found.is_ok());
+        if let Err(why) = &found {
+            tracing::warn!(%issuer, why, "the keys of an issuer cannot be fetched");
+        }
+        let mut verifier = tenants.installation().identity.verifier_mut();
+        if let Some(keys) = verifier.keys(&issuer) {
+            let gone = keys.fetched(now, found.ok());
+            tracing::debug!(%issuer, gone, is_fetched, "the keys of an issuer were fetched");
+        }
+        is_fetched
+    }))
+}
+
+fn fetch_keys(fetch: &dyn Fetch, issuer: &str) -> Result<Keys, String> {
+    let document = fetch.get(&discovery_uri(issuer), DISCOVERY_BYTES_MAX)?;
+    let uri = key_set_uri(issuer, &document).map_err(|error| error.to_string())?;
+    let keys = Keys::parse(&fetch.get(&uri, KEY_SET_BYTES_MAX)?).map_err(|error| error.to_string())?;
+    for (place, error) in &keys.skipped {
+        tracing::debug!(issuer, place, %error, "a key of an issuer is not used");
+    }
+    if keys.usable().is_empty() { Err("the key set has no key that can be used".to_owned()) } else { Ok(keys) }
+}
