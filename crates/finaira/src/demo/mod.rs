@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, anyhow};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
-use server::{Clock, Opened, Options, Stopped, Stopwatch};
+use server::{Clock, Limits, Opened, Options, Stopped, Stopwatch};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -155,7 +155,7 @@ impl Server {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
             let base = format!("http://{}", listener.local_addr()?);
-            let mut opened = Opened::open(&Options::new(data))?;
+            let mut opened = Opened::open(&Options { limits: Limits::WITHOUT_SHEDDING, ..Options::new(data) })?;
             let key = opened.api_key.take().context("the new server generated no API key")?.key;
             let (stop, stopping) = oneshot::channel();
             // The server stops when it is asked to, or when the sender is dropped.
