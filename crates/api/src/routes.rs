@@ -120,6 +120,8 @@ pub enum Operation {
     /// What is known about an entity, such as a customer.
     GetEntity,
     ListAudit,
+    /// Who administered the installation.
+    ListInstallationAudit,
     GetPayment,
     GetDecision,
     /// The decrypted personal data of a payment.
@@ -414,6 +416,7 @@ impl Operation {
             Self::GetDecision => "getDecision",
             Self::GetEntity => "getEntity",
             Self::ListAudit => "listAudit",
+            Self::ListInstallationAudit => "listInstallationAudit",
             Self::GetPersonalData => "getPersonalData",
             Self::ChangePayment(Verb::Approve) => "approvePayment",
             Self::ChangePayment(Verb::Decline) => "declinePayment",

@@ -91,6 +91,7 @@ impl<S: Sources + Sync> Edge<S> {
             Operation::EndProposal(end) => approvals::end(self, call, end).await,
             Operation::ListPayments
             | Operation::ListAudit
+            | Operation::ListInstallationAudit
             | Operation::GetEntity
             | Operation::GetTrialBalance
             | Operation::ListAccountTransfers
@@ -201,6 +202,7 @@ impl<S: Sources + Sync> Edge<S> {
             | Operation::OpenImport
             | Operation::DiscardImport
             | Operation::QueryAccounts
+            | Operation::ListInstallationAudit
             | Operation::CreateTenant
             | Operation::ListTenants
             | Operation::GetTenant

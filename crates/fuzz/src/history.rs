@@ -125,6 +125,7 @@ pub(crate) const QUESTIONS: &[&str] = &[
     "GET /v1/audit?actor=1&kind=payment_changed,personal_data_read&since=2026-11-18T00:00:00Z&limit=2",
     "GET /v1/audit?payment=21&account=customers:c42:wallet&reversed=true&until=2027-01-01T00:00:00Z",
     "GET /v1/audit?cursor=00000000-0000-0000-0000-000000001234.0.u7",
+    "GET /v1/installation/audit?actor=1&kind=setting_put,setting_removed&since=2026-11-18T00:00:00Z&reversed=true",
 ];
 
 /// The wallet policy that the tests share, with a file mapping that makes the rows of a file transfers.

@@ -145,6 +145,7 @@ impl<'a> Call<'a> {
             | Operation::GetPersonalData
             | Operation::GetEntity
             | Operation::ListAudit
+            | Operation::ListInstallationAudit
             | Operation::ChangePayment(_)
             | Operation::ChangePaymentBatch
             | Operation::RecordLabel

@@ -528,6 +528,15 @@ pub const ROUTES: &[Route] = &[
         page::<AuditItem>(),
         "List who did what: the entries that principals caused. A page may be short although `next_cursor` continues",
     ),
+    list(
+        Operation::ListInstallationAudit,
+        "/v1/installation/audit",
+        Scope::AUDIT_READ,
+        &[CURSOR, LIMIT, ACTOR, KIND, SINCE, UNTIL, REVERSED],
+        page::<AuditItem>(),
+        "List who administered the installation: its tenants, issuers, clients and roles. Only for the first tenant, and \
+         with the scope `tenants:read` as well",
+    ),
     of_approvals::GET_RULES,
     of_approvals::SET_RULES,
     of_approvals::CREATE_PROPOSAL,

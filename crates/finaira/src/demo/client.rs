@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use api::PAGE_MAX;
 use serde_json::{Value, json};
 use server::Stopwatch;
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
 use super::simulator::Action;
+use super::staff::{Login, Token};
 
 /// The limit for a response, after which the demo fails.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -63,28 +65,75 @@ pub(super) struct TrialBalance {
     pub(super) credits_pending: u64,
 }
 
-#[derive(Debug)]
-pub(super) struct Client {
-    agent: Agent,
-    base: String,
-    authorization: String,
+/// What a client authenticates with.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Credential<'a> {
+    ApiKey(&'a str),
+    /// The access tokens of a program.
+    Login(&'a Login),
 }
 
-impl Client {
-    pub(super) fn new(base: &str, key: &str) -> Self {
+#[derive(Debug)]
+pub(super) struct Client<'a> {
+    agent: Agent,
+    base: String,
+    credential: Credential<'a>,
+}
+
+impl<'a> Client<'a> {
+    pub(super) fn new(base: &str, credential: Credential<'a>) -> Self {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(TIMEOUT))
             .proxy(None)
             .build()
             .new_agent();
-        Self { agent, base: base.to_owned(), authorization: format!("Bearer {key}") }
+        Self { agent, base: base.to_owned(), credential }
+    }
+
+    fn authorization(&self) -> anyhow::Result<String> {
+        match self.credential {
+            Credential::ApiKey(key) => Ok(format!("Bearer {key}")),
+            Credential::Login(login) => Ok(format!("Bearer {}", login.token(self)?)),
+        }
+    }
+
+    /// Gets an access token for a program. Neither part of the form needs encoding.
+    pub(super) fn ask_token(&self, id: &str, secret: &str) -> anyhow::Result<Token> {
+        let form = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
+        let request = self.agent.post(format!("{}/oauth/token", self.base));
+        let response = request.content_type("application/x-www-form-urlencoded").send(&form)?;
+        let body = success(response).with_context(|| format!("the program `{id}` gets no access token"))?;
+        let lifetime_s = body["expires_in"].as_u64().context("the server's response has no `expires_in`")?;
+        Ok(Token { text: text(&body, "access_token")?, lifetime: Duration::from_secs(lifetime_s) })
+    }
+
+    /// Creates something, and returns a field of the response.
+    pub(super) fn create(&self, path: &str, body: &Value, field: &str) -> anyhow::Result<String> {
+        let created = success(self.post(path, body)?).with_context(|| format!("cannot create one of {path}"))?;
+        text(&created, field)
+    }
+
+    /// Visits the items of all pages of a list.
+    pub(super) fn each(&self, path: &str, mut visit: impl FnMut(&Value)) -> anyhow::Result<()> {
+        let mut cursor = String::new();
+        loop {
+            let request = self.agent.get(format!("{}{path}?limit={PAGE_MAX}{cursor}", self.base));
+            let response = request.header("Authorization", self.authorization()?).call()?;
+            let page = success(response).with_context(|| format!("cannot list {path}"))?;
+            let items = page["items"].as_array().with_context(|| format!("a page of {path} has no `items`"))?;
+            items.iter().for_each(&mut visit);
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(()),
+            }
+        }
     }
 
     /// Uploads a policy as a tar archive, and returns its digest.
     pub(super) fn activate(&self, archive: &[u8]) -> anyhow::Result<String> {
         let request = self.agent.post(format!("{}/v1/policies", self.base));
-        let request = request.header("Authorization", &self.authorization).content_type("application/x-tar");
+        let request = request.header("Authorization", self.authorization()?).content_type("application/x-tar");
         let body = success(request.send(archive)?).context("cannot activate the policy")?;
         text(&body, "digest")
     }
@@ -110,7 +159,7 @@ impl Client {
     /// Applies a verb to a payment.
     pub(super) fn change(&self, id: &str, verb: &str) -> anyhow::Result<Status> {
         let path = format!("{}/v1/payments/{id}/{verb}", self.base);
-        let request = self.agent.post(path).header("Authorization", &self.authorization);
+        let request = self.agent.post(path).header("Authorization", self.authorization()?);
         let response = request.header("Idempotency-Key", format!("{verb}-{id}")).send_empty()?;
         let body = success(response).with_context(|| format!("cannot {verb} payment {id}"))?;
         Status::parse(&text(&body, "status")?)
@@ -124,7 +173,7 @@ impl Client {
 
     pub(super) fn trial_balance(&self, ledger: u32) -> anyhow::Result<TrialBalance> {
         let request = self.agent.get(format!("{}/v1/ledgers/{ledger}/trial-balance", self.base));
-        let body = success(request.header("Authorization", &self.authorization).call()?)?;
+        let body = success(request.header("Authorization", self.authorization()?).call()?)?;
         let cents = |name: &str| -> anyhow::Result<u64> { Ok(text(&body, name)?.parse()?) };
         Ok(TrialBalance {
             accounts: body["accounts"].as_u64().context("the trial balance has no `accounts`")?,
@@ -136,7 +185,7 @@ impl Client {
     }
 
     fn post(&self, path: &str, body: &Value) -> anyhow::Result<Response<Body>> {
-        let request = self.agent.post(format!("{}{path}", self.base)).header("Authorization", &self.authorization);
+        let request = self.agent.post(format!("{}{path}", self.base)).header("Authorization", self.authorization()?);
         Ok(request.send_json(body)?)
     }
 }

@@ -8,6 +8,7 @@ mod random;
 mod report;
 mod run;
 mod simulator;
+mod staff;
 mod town;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, anyhow};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use serde_json::json;
 use server::{Clock, Limits, Opened, Options, Stopped, Stopwatch};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -24,10 +26,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use types::{Span, Timestamp};
 
-use self::client::Client;
+use self::client::{Client, Credential};
 use self::report::Report;
 use self::run::Run;
 use self::simulator::{Month, REVIEWER_RIGHT_PERCENT};
+use self::staff::Staff;
 use self::town::{DAY, DAYS};
 use crate::serve::stop_signal;
 use crate::stdio::outln;
@@ -70,13 +73,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn play(arguments: &Arguments, server: &Server) -> anyhow::Result<()> {
     let Server { base, key, interrupted, .. } = server;
-    let client = Client::new(base, key);
     let month = Month::new(arguments.seed, usize::try_from(arguments.payments)?);
     outln!(
         "Finaira listens on {base}, with its data in a temporary directory and the\n\
          built-in policy policies/retail."
     )?;
-    client.activate(&bundle::archive()?)?;
+    let staff = Staff::register(base, key)?;
+    Client::new(base, Credential::Login(&staff.analyst)).activate(&bundle::archive()?)?;
     outln!(
         "This simulates {DAYS} days; every payment declares when it happened. The customers are invented. The\n\
          reviewer is simulated too, and recognises what a payment really is in {REVIEWER_RIGHT_PERCENT} % of cases."
@@ -89,19 +92,20 @@ fn play(arguments: &Arguments, server: &Server) -> anyhow::Result<()> {
     let style = ProgressStyle::with_template("{bar:16} {pos}/{len} {rate} {wide_msg}")?.with_key("rate", rate);
     progress.set_style(style);
     let stopwatch = Stopwatch::start();
-    let run = Run::new(&month, month_start(Clock.now()), (base, key), interrupted, progress.clone());
+    let run = Run::new(&month, month_start(Clock.now()), (base, &staff), interrupted, progress.clone());
     let played = run.play();
     let elapsed = stopwatch.elapsed();
     progress.finish_and_clear();
     played?;
     let changed_code = run.change_the_past()?;
     let (fates, retries) = run.results();
-    let books = client.trial_balance(LEDGER)?;
-    let report = Report { month: &month, fates, retries, changed_code, books, elapsed };
+    let books = Client::new(base, Credential::Login(&staff.auditor)).trial_balance(LEDGER)?;
+    let actors = staff.actors(base)?;
+    let report = Report { month: &month, fates, retries, changed_code, books, actors, elapsed };
     outln!("{}", report.text())?;
     report.sound().map_err(|fault| anyhow!(fault))?;
     if !arguments.exit {
-        outln!("{}", try_next(server, &report))?;
+        outln!("{}", try_next(server, &developer_key(server)?, &report))?;
     }
     Ok(())
 }
@@ -117,11 +121,20 @@ fn month_start(now: Timestamp) -> Timestamp {
 const OWN_PAYMENT: &str = r#"{"type": "transfer", "amount": "250", "asset": "EUR/2", "attributes": {
       "customer": "customer_0001", "recipient": "customer_0002", "device": "my_phone"}}"#;
 
-/// Lists requests to try with the running server.
-fn try_next(server: &Server, report: &Report<'_>) -> String {
+/// Makes an API key with the role `developer`, for whoever tries the server: unlike a token, it does not expire in a few minutes.
+fn developer_key(server: &Server) -> anyhow::Result<String> {
+    let body = json!({"name": "you", "role": "developer", "new_principal": {"kind": "person", "name": "you"}});
+    Client::new(&server.base, Credential::ApiKey(&server.key)).create("/v1/api-keys", &body, "key")
+}
+
+/// Lists requests to try with the running server, with this API key.
+fn try_next(server: &Server, developer: &str, report: &Report<'_>) -> String {
     let Server { base, key, .. } = server;
-    let curl = format!("curl -s -H 'Authorization: Bearer {key}'");
-    let mut out = "TRY\n".to_owned();
+    let curl = format!("curl -s -H 'Authorization: Bearer {developer}'");
+    let mut out = format!(
+        "TRY, with an API key that has the role developer\n\
+         The administrator's key, which may do everything: {key}\n"
+    );
     let mut add = |what: &str, request: &str| out.push_str(&format!("{what}:\n  {curl} \\\n    {request}\n"));
     if let Some(payment) = report.caught() {
         let pattern = payment.fraud.map_or("fraud", simulator::Pattern::name);
@@ -155,7 +168,9 @@ impl Server {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
             let base = format!("http://{}", listener.local_addr()?);
-            let mut opened = Opened::open(&Options { limits: Limits::WITHOUT_SHEDDING, ..Options::new(data) })?;
+            let limits = Limits::WITHOUT_SHEDDING;
+            let options = Options { public_url: Some(base.clone()), limits, ..Options::new(data) };
+            let mut opened = Opened::open(&options)?;
             let key = opened.api_key.take().context("the new server generated no API key")?.key;
             let (stop, stopping) = oneshot::channel();
             // The server stops when it is asked to, or when the sender is dropped.

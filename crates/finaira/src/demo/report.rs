@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::client::{Status, TrialBalance};
 use super::run::{Fate, Retries};
 use super::simulator::{BURST_LIMIT, Month, Pattern, Payment};
+use super::staff::Actors;
 use super::town::DAYS;
 
 /// The data for the report.
@@ -18,6 +19,7 @@ pub(super) struct Report<'a> {
     /// The error code for a changed request with a used id.
     pub(super) changed_code: String,
     pub(super) books: TrialBalance,
+    pub(super) actors: Actors,
     pub(super) elapsed: Duration,
 }
 
@@ -67,7 +69,9 @@ impl Report<'_> {
     /// Formats the whole report, at most 100 columns wide.
     pub(super) fn text(&self) -> String {
         let mut out = String::new();
-        for part in [self.outcomes(), self.frauds(), self.false_alarms(), self.guarantees(), self.speed()] {
+        let parts =
+            [self.outcomes(), self.frauds(), self.false_alarms(), self.guarantees(), self.who_acted(), self.speed()];
+        for part in parts {
             out.push('\n');
             out.push_str(&part);
         }
@@ -240,6 +244,21 @@ impl Report<'_> {
         out
     }
 
+    /// The principals, by the audit.
+    fn who_acted(&self) -> String {
+        let Actors { programs, administered } = &self.actors;
+        let acted = programs
+            .iter()
+            .map(|acted| format!("{} (role {}): {}", acted.name, acted.role, grouped(acted.entries)))
+            .collect::<Vec<_>>();
+        format!(
+            "WHO ACTED, and in how many entries, as the audit shows it\n{}.\n\
+             They used access tokens. The administrator's key only registered them and the auditor: {} entries.\n",
+            acted.join(", "),
+            grouped(*administered),
+        )
+    }
+
     fn speed(&self) -> String {
         let mut latencies: Vec<Duration> = self.fates.iter().filter_map(|fate| fate.latency()).collect();
         latencies.sort_unstable();
@@ -286,6 +305,7 @@ fn money(cents: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::demo::staff::Acted;
 
     fn played(fate: impl Fn(&Payment) -> Fate) -> (Month, Vec<Fate>) {
         let month = Month::new(1, 300);
@@ -309,6 +329,12 @@ mod tests {
                 credits_posted: 123_456_789,
                 debits_pending: 0,
                 credits_pending: 0,
+            },
+            actors: Actors {
+                programs: [("shop", "developer"), ("review-desk", "reviewer"), ("analyst", "analyst")]
+                    .map(|(name, role)| Acted { name: name.to_owned(), role, entries: 123_456 })
+                    .into(),
+                administered: 4,
             },
             elapsed: Duration::from_secs(2),
         }

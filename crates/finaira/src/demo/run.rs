@@ -11,8 +11,9 @@ use indicatif::ProgressBar;
 use serde_json::json;
 use types::Timestamp;
 
-use super::client::{Answer, Client, Status};
+use super::client::{Answer, Client, Credential, Status};
 use super::simulator::{Action, Month, Step};
+use super::staff::Staff;
 
 /// The number of concurrent clients.
 const CLIENTS: usize = 8;
@@ -68,7 +69,7 @@ pub(super) struct Run<'a> {
     month: &'a Month,
     start: Timestamp,
     base: &'a str,
-    key: &'a str,
+    staff: &'a Staff,
     stopped: &'a AtomicBool,
     progress: ProgressBar,
     board: Mutex<Board>,
@@ -104,13 +105,13 @@ impl<'a> Run<'a> {
     pub(super) fn new(
         month: &'a Month,
         start: Timestamp,
-        (base, key): (&'a str, &'a str),
+        (base, staff): (&'a str, &'a Staff),
         stopped: &'a AtomicBool,
         progress: ProgressBar,
     ) -> Self {
         let board = Board { fates: vec![None; month.payments.len()], ..Board::default() };
         let (board, changed, failed) = (Mutex::new(board), Condvar::new(), AtomicBool::new(false));
-        Self { month, start, base, key, stopped, progress, board, changed, failed }
+        Self { month, start, base, staff, stopped, progress, board, changed, failed }
     }
 
     /// Plays everything: first the funding of the wallets, then the month, then the burst.
@@ -131,12 +132,12 @@ impl<'a> Run<'a> {
         self.lock().done = vec![false; steps.len()];
         let next = AtomicUsize::new(0);
         let work = || {
-            let client = Client::new(self.base, self.key);
+            let (shop, review_desk) = (self.shop(), Client::new(self.base, Credential::Login(&self.staff.review_desk)));
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 let Some(step) = steps.get(number) else { return Ok(()) };
                 self.wait_until(|board| step.after.iter().all(|after| board.done[*after]).then_some(()))?;
-                self.take(&client, step)?;
+                self.take((&shop, &review_desk), step)?;
                 self.lock().done[number] = true;
                 self.changed.notify_all();
             }
@@ -169,28 +170,35 @@ impl<'a> Run<'a> {
         if stopped { Err(Interrupted) } else { Ok(()) }
     }
 
-    fn take(&self, client: &Client, step: &Step) -> anyhow::Result<()> {
+    /// A client of the shop, with a connection of its own.
+    fn shop(&self) -> Client<'_> {
+        Client::new(self.base, Credential::Login(&self.staff.shop))
+    }
+
+    fn take(&self, (shop, review_desk): (&Client<'_>, &Client<'_>), step: &Step) -> anyhow::Result<()> {
         if step.action == Action::Send {
-            return self.send(client, step.payment);
+            return self.send(shop, step.payment);
         }
         let Fate::Decided { first, now, .. } = self.wait_for(step.payment)? else { return Ok(()) };
         let payment = &self.month.payments[step.payment];
         let id = payment.id.to_string();
-        let verb = match (step.action, now) {
+        let decided = match (step.action, now) {
             (Action::Review, Status::InReview) => {
                 let looks_bad = payment.fraud.is_some() == payment.reviewer_right;
-                Some(if looks_bad { "decline" } else { "approve" })
+                Some((review_desk, if looks_bad { "decline" } else { "approve" }))
             }
-            (Action::Capture | Action::Void, Status::Held) | (Action::Refund, Status::Posted) => step.action.verb(),
+            (Action::Capture | Action::Void, Status::Held) | (Action::Refund, Status::Posted) => {
+                step.action.verb().map(|verb| (shop, verb))
+            }
             // Nobody reports a payment that did not happen. A reviewer reports the payments that they declined, so the
             // first status counts here and not the current one.
             (Action::Label, _) if !matches!(first, Status::Declined | Status::Refused) => {
-                client.label(&id)?;
+                review_desk.label(&id)?;
                 None
             }
             _ => None,
         };
-        if let Some(verb) = verb {
+        if let Some((client, verb)) = decided {
             let status = client.change(&id, verb)?;
             if let Some(Fate::Decided { now, .. }) = &mut self.lock().fates[step.payment] {
                 *now = status;
@@ -199,7 +207,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn send(&self, client: &Client, number: usize) -> anyhow::Result<()> {
+    fn send(&self, client: &Client<'_>, number: usize) -> anyhow::Result<()> {
         let payment = &self.month.payments[number];
         if let Some(after) = payment.after {
             let before = self.wait_for(after.payment)?;
@@ -231,7 +239,7 @@ impl<'a> Run<'a> {
         let payment = &self.month.payments[0];
         let mut request = payment.request(self.start);
         request["amount"] = json!((payment.cents + 1).to_string());
-        Client::new(self.base, self.key).pay_refused(&request)
+        self.shop().pay_refused(&request)
     }
 
     fn decide(&self, number: usize, fate: Fate) {

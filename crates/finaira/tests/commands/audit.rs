@@ -4,12 +4,17 @@ use fixtures::WALLET;
 use serde_json::{Value, json};
 
 use crate::harness::{Client, Reply, Server, eventually, first_start};
+use crate::tenants::{create, live};
 
 /// The items of all pages of the audit that meet these conditions.
 fn audit(client: &Client, conditions: &str) -> Vec<Value> {
+    pages(client, &format!("/v1/audit?{conditions}"))
+}
+
+fn pages(client: &Client, path: &str) -> Vec<Value> {
     let (mut items, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = client.get(&format!("/v1/audit?{conditions}{cursor}"));
+        let page = client.get(&format!("{path}{cursor}"));
         assert_eq!(page.status, 200, "{page:?}");
         items.extend(page.body["items"].as_array().expect("items").iter().cloned());
         match page.body["next_cursor"].as_str() {
@@ -145,4 +150,57 @@ fn personal_data_is_shown_only_with_an_entry_that_says_so() {
     assert_eq!((refused.status, refused.code()), (503, "disk_reserve_reached"), "{refused:?}");
     assert!(refused.body.get("attributes").is_none());
     assert_eq!(reads_of(&client), 1);
+}
+
+#[test]
+fn the_audit_of_the_installation_says_who_made_tenants_roles_and_clients() {
+    let of_installation =
+        |client: &Client, conditions: &str| pages(client, &format!("/v1/installation/audit?{conditions}"));
+    let (data, server, admin) = first_start(&[]);
+    let tina = server.client(&create_key(&admin, "Tina", "administrator"));
+    let otto = server.client(&create_key(&admin, "Otto", "auditor"));
+    assert!(of_installation(&otto, "").is_empty(), "the first start is the system's");
+    let shop = create(&tina, &live("Shop"));
+    assert_eq!(tina.post("/v1/roles", &json!({"name": "cashier", "scopes": ["payments:write"]})).status, 201);
+    let till = json!({
+        "client_id": "till", "name": "Till", "role": "cashier", "authentication": {"method": "client_secret"}
+    });
+    assert_eq!(admin.post("/v1/clients", &till).status, 201);
+    assert_eq!(admin.post("/v1/clients/till/revoke", &json!({})).status, 200);
+    assert_eq!(tina.post("/v1/roles/cashier/remove", &json!({})).status, 200);
+
+    let all = of_installation(&otto, "");
+    let expected = [
+        "2 Tina setting_put - tenant:2",
+        "2 Tina setting_put - tenant:2",
+        "2 Tina setting_put - role:cashier",
+        "1 made at start setting_put - client:till",
+        "1 made at start setting_put - client:till",
+        "2 Tina setting_removed - role:cashier",
+    ];
+    assert_eq!(told(&all), expected, "a tenant is put once when its creation begins, and once when it is ready");
+    assert_eq!(all[0]["actor"], json!({"id": 2, "tenant": 1, "kind": "person", "name": "Tina"}));
+    assert_eq!(of_installation(&otto, "actor=1"), all[3..5]);
+    assert_eq!(of_installation(&otto, "kind=setting_removed"), all[5..]);
+    let at = |place: usize| all[place]["decided_at"].as_str().expect("a time").to_owned();
+    assert_eq!(of_installation(&otto, &format!("since={}&until={}", at(2), at(4))), all[2..4]);
+    let mut backward = of_installation(&otto, "reversed=true&limit=2");
+    backward.reverse();
+    assert_eq!((of_installation(&otto, "limit=1"), backward), (all.clone(), all.clone()));
+    // What a tenant did in its own journal is not there, and the other way round.
+    assert!(audit(&otto, "kind=setting_put,setting_removed").is_empty());
+    let cursor = otto.get("/v1/audit?limit=1").text("next_cursor").to_owned();
+    assert_eq!(otto.get(&format!("/v1/installation/audit?cursor={cursor}")).status, 410, "a cursor of another journal");
+
+    // Only the first tenant reads it, with both scopes.
+    let refused = |key: &str| server.client(key).get("/v1/installation/audit").code().to_owned();
+    assert_eq!(refused(&shop.key), "first_tenant_only");
+    assert_eq!(refused(&create_key(&admin, "Rita", "reviewer")), "insufficient_scope");
+    for scope in ["audit:read", "tenants:read"] {
+        let made = admin.post("/v1/api-keys", &json!({"name": scope, "principal": 1, "scopes": [scope]}));
+        assert_eq!(refused(made.text("key")), "insufficient_scope", "{scope} alone");
+    }
+    assert!(server.stop().success());
+    let server = Server::start(data.path());
+    assert_eq!(of_installation(&server.client(&otto.key), ""), all, "a restart knows the same");
 }

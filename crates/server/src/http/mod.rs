@@ -143,6 +143,7 @@ async fn handle(call: Call) -> Handled {
         Operation::ReadSegment => segments::read(call).await,
         Operation::CreateTenant => tenants::create(call).await,
         Operation::ListTenants => tenants::list(&call),
+        Operation::ListInstallationAudit => tenants::audit(call).await,
         Operation::GetTenant => tenants::get(call).await,
         Operation::SuspendTenant => tenants::change(call, Change::Suspend).await,
         Operation::ResumeTenant => tenants::change(call, Change::Resume).await,

@@ -2,8 +2,10 @@
 
 use api::installation::{TenantCreated, TenantShown, new_tenant, quotas, tenant_id};
 use api::responses::Page;
-use api::{List, requests};
+use api::{CursorOrigin, List, Scope, requests};
 use axum::response::Response;
+use edge::AuditWanted;
+use edge::auth::permitted_on_route;
 use types::TenantId;
 
 use crate::http::call::Call;
@@ -57,6 +59,18 @@ async fn changed(call: Call, change: Change) -> Result<Response, Failure> {
     let made = call.host.tenants.change(call.by(), number, change).await?;
     let tenant = call.shown(number, Measured::No).await?;
     Ok(rendered(edge::Response::found(&tenant).made(made)))
+}
+
+/// Who administered the installation: the audit of the system journal. Its entries name tenants, so reading them takes the scope
+/// that listing tenants takes.
+pub(crate) async fn audit(call: Call) -> Handled {
+    call.host.only_home(&call.app)?;
+    permitted_on_route(&call.caller, Scope::TENANTS_READ)?;
+    let system = call.host.tenants.system();
+    let history = CursorOrigin { origin: system.identity().origin, shard: system.shard() };
+    let wanted = AuditWanted::read(&call.head.parameters, history)?;
+    let page = system.past(move |past| past.audit(&wanted)).await?;
+    Ok(rendered(call.app.edge.show_audit(&call.at_the_edge(), history, page).await?))
 }
 
 /// Whether the files of a tenant are measured.
