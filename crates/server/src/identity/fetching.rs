@@ -27,11 +27,16 @@ pub trait Fetch: fmt::Debug + Send + Sync {
 
 /// Fetches keys when they get old, until it is dropped.
 pub(crate) async fn keep_keys(tenants: Arc<Tenants>) {
+    let mut known: Vec<Arc<str>> = Vec::new();
     loop {
-        let names: Vec<Arc<str>> = tenants.installation().identity.others();
-        for name in names {
-            start(&tenants, &name, Need::Age);
+        let names = tenants.installation().identity.others();
+        for name in &names {
+            start(&tenants, name, Need::Age);
         }
+        for gone in known.iter().filter(|name| !names.contains(name)) {
+            tenants.home().core.shared().metrics.forget_issuer(gone);
+        }
+        known = names;
         tokio::time::sleep(EVERY).await;
     }
 }
@@ -79,6 +84,7 @@ fn start(tenants: &Arc<Tenants>, issuer: &Arc<str>, need: Need) {
         if let Some(keys) = identity.verifier_mut().keys(&issuer) {
             let is_fetched = found.is_ok();
             let gone = keys.fetched(now, found.ok());
+            tenants.home().core.shared().metrics.count_key_fetch(&issuer, is_fetched.then_some(now));
             tracing::debug!(%issuer, gone, is_fetched, "the keys of an issuer were fetched");
         }
         identity.fetches_ended.send_modify(|count| *count = count.wrapping_add(1));

@@ -67,6 +67,16 @@ fn keys_of_an_issuer_are_fetched_over_https_from_whom_its_authority_certifies() 
     let shown = trusting_admin.get("/v1/issuers").body;
     assert!(shown["items"][0]["keys_fetched_at"].is_string(), "{shown}");
 
+    let count = |server: &Server, result: &str| {
+        let text = server.client("").get("/metrics").body;
+        let name = format!("finaira_issuer_key_fetches_total{{issuer=\"{}\",result=\"{result}\"}} ", issuer.address);
+        let line = text.as_str().and_then(|text| text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()));
+        line.unwrap_or(0_u64)
+    };
+    let time = format!("finaira_issuer_keys_fetched_time_seconds{{issuer=\"{}\"}}", issuer.address);
+    assert_eq!([count(&trusting, "fetched"), count(&trusting, "failed")], [1, 0]);
+    assert!(trusting_admin.get("/metrics").body.as_str().is_some_and(|text| text.contains(&time)));
+
     // Whom another authority certifies could be anybody: its keys are not taken.
     let (_data, wary, wary_admin) = first_start(&["--issuer-ca", &other.argument("ca.pem")]);
     assert_eq!(wary_admin.post("/v1/issuers", &settings).status, 201);
@@ -76,8 +86,11 @@ fn keys_of_an_issuer_are_fetched_over_https_from_whom_its_authority_certifies() 
         assert_eq!((reply.status, reply.code()), (503, "issuer_unavailable"), "{reply:?}");
         assert!(reply.retry_after.is_some(), "{reply:?}");
     }
+    assert!(count(&wary, "failed") > 0);
+    assert_eq!(count(&wary, "fetched"), 0);
+    assert!(!wary_admin.get("/metrics").body.as_str().is_some_and(|text| text.contains(&time)));
     let log = wary.log();
-    assert!(log.contains("UnknownIssuer") && log.contains(&issuer.address), "{log}");
+    assert!(log.contains("invalid peer certificate") && log.contains(&issuer.address), "{log}");
     assert!(!log.contains(token), "no token is logged");
     let shown = wary_admin.get("/v1/issuers").body;
     assert!(shown["items"][0]["keys_fetched_at"].is_null(), "{shown}");
