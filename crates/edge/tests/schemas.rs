@@ -180,33 +180,8 @@ impl<'d> Object<'d> {
     /// Objects with all their fields, whose values go together.
     fn examples(&self, document: &Value) -> Vec<Map<String, Value>> {
         let all: Map<String, Value> =
-            self.properties().map(|(name, schema)| (name.clone(), example(document, schema))).collect();
-        if all.contains_key("new_principal") {
-            // One principal, and either scopes or a role.
-            let without = |names: [&str; 2]| {
-                let mut some = all.clone();
-                some.retain(|name, _| !names.contains(&name.as_str()));
-                some
-            };
-            return vec![without(["principal", "role"]), without(["new_principal", "scopes"])];
-        }
-        let operations = ["transfer", "set_limits", "reverse", "open_import", "approval_rules"];
-        if operations.iter().all(|name| all.contains_key(*name)) {
-            // A proposal has exactly one operation.
-            let one = |operation: &&str| {
-                let mut some = all.clone();
-                some.retain(|name, _| name == operation || !operations.contains(&name.as_str()));
-                some
-            };
-            return operations.iter().map(one).collect();
-        }
-        let mut examples = vec![all.clone()];
-        if all.contains_key("pending_id") {
-            let mut void = all;
-            void.insert("flags".to_owned(), json!(["void_pending_transfer"]));
-            examples.push(void);
-        }
-        examples
+            self.properties().map(|(name, schema)| (name.clone(), field(document, name, schema))).collect();
+        choices(all)
     }
 
     /// What the parser requires: without it, no example is complete.
@@ -243,6 +218,58 @@ impl<'d> Object<'d> {
     }
 }
 
+/// Which of all these fields go together: one object for each way to choose.
+fn choices(mut all: Map<String, Value>) -> Vec<Map<String, Value>> {
+    if all.contains_key("new_principal") {
+        // One principal, and either scopes or a role.
+        let without = |names: [&str; 2]| {
+            let mut some = all.clone();
+            some.retain(|name, _| !names.contains(&name.as_str()));
+            some
+        };
+        return vec![without(["principal", "role"]), without(["new_principal", "scopes"])];
+    }
+    let operations = ["transfer", "set_limits", "reverse", "open_import", "approval_rules"];
+    if operations.iter().all(|name| all.contains_key(*name)) {
+        // A proposal has exactly one operation.
+        let one = |operation: &&str| {
+            let mut some = all.clone();
+            some.retain(|name, _| name == operation || !operations.contains(&name.as_str()));
+            some
+        };
+        return operations.iter().map(one).collect();
+    }
+    // An object has the ones or the others.
+    for (ones, others) in [(&["scopes"][..], &["role"][..]), (&["fixed"], &["claim", "values"])] {
+        if ones.iter().chain(others).all(|name| all.contains_key(*name)) {
+            if all.contains_key("fixed") {
+                all.insert("values".to_owned(), json!({"acme": 2}));
+            }
+            let without = |names: &[&str]| {
+                let mut some = all.clone();
+                some.retain(|name, _| !names.contains(&name.as_str()));
+                some
+            };
+            return vec![without(others), without(ones)];
+        }
+    }
+    if all.contains_key("jwks") {
+        // A client that signs has keys, and one with a secret has none.
+        let mut signs = all.clone();
+        signs.insert("method".to_owned(), json!("private_key_jwt"));
+        let mut secret = all;
+        secret.remove("jwks");
+        return vec![signs, secret];
+    }
+    let mut examples = vec![all.clone()];
+    if all.contains_key("pending_id") {
+        let mut void = all;
+        void.insert("flags".to_owned(), json!(["void_pending_transfer"]));
+        examples.push(void);
+    }
+    examples
+}
+
 /// The schema that a reference leads to.
 fn resolved<'d>(document: &'d Value, schema: &'d Value) -> &'d Value {
     let one_of = schema["oneOf"].as_array().into_iter().flatten().find(|part| part["$ref"].is_string());
@@ -251,6 +278,25 @@ fn resolved<'d>(document: &'d Value, schema: &'d Value) -> &'d Value {
         Some(pointer) => document.pointer(pointer).unwrap(),
         None => schema,
     }
+}
+
+/// Values of fields with a form of their own, which the document describes in words.
+fn described(name: &str) -> Option<Value> {
+    match name {
+        "jwks" => Some(json!({"keys": [{
+            "kty": "EC",
+            "crv": "P-256",
+            "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+            "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+        }]})),
+        "claim" => Some(json!("tenant")),
+        _ => None,
+    }
+}
+
+/// A value that fits the schema of a field.
+fn field(document: &Value, name: &str, schema: &Value) -> Value {
+    described(name).unwrap_or_else(|| example(document, schema))
 }
 
 /// A value that fits a schema.
@@ -264,7 +310,8 @@ fn example(document: &Value, schema: &Value) -> Value {
     match () {
         () if is("object") => {
             let properties = schema["properties"].as_object().into_iter().flatten();
-            properties.map(|(name, schema)| (name.clone(), example(document, schema))).collect::<Map<_, _>>().into()
+            let all = properties.map(|(name, schema)| (name.clone(), field(document, name, schema))).collect();
+            choices(all).swap_remove(0).into()
         }
         () if is("array") => json!([example(document, &schema["items"])]),
         () if is("integer") => json!(1),

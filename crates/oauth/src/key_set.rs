@@ -192,6 +192,11 @@ impl KeySet {
         gone.map(|key| key.retire()).count()
     }
 
+    /// Whether a fetch is under way that may still succeed.
+    pub fn is_fetching(&self, now: Timestamp) -> bool {
+        self.is_fetching && self.started_at.is_some_and(|started| now < started.saturating_add(FETCH_TIMEOUT))
+    }
+
     /// When the keys were last fetched.
     pub const fn fetched_at(&self) -> Option<Timestamp> {
         self.fetched_at

@@ -3,6 +3,7 @@
 pub(crate) mod authority;
 mod clients;
 mod http2;
+mod tokens;
 
 use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};

@@ -100,10 +100,8 @@ impl Host {
             Ok(token) => token,
             Err(TokenRefusal::Problem(problem)) => return Err(problem.into()),
             // Once its keys are there, the token may count.
-            Err(TokenRefusal::NeedsKeys(issuer, problem)) => {
-                if !fetch_now(&self.tenants, &issuer).await {
-                    return Err(problem.into());
-                }
+            Err(TokenRefusal::NeedsKeys(issuer, _)) => {
+                fetch_now(&self.tenants, &issuer).await;
                 let again = self.identity().authenticate(asked, None, home.core.now());
                 again.map_err(TokenRefusal::into_problem)?
             }

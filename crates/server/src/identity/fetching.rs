@@ -27,47 +27,68 @@ pub trait Fetch: fmt::Debug + Send + Sync {
 
 /// Fetches keys when they get old, until it is dropped.
 pub(crate) async fn keep_keys(tenants: Arc<Tenants>) {
+    let mut known: Vec<Arc<str>> = Vec::new();
     loop {
-        let names: Vec<Arc<str>> = tenants.installation().identity.others();
-        for name in names {
-            start(&tenants, &name, Need::Age);
+        let names = tenants.installation().identity.others();
+        for name in &names {
+            start(&tenants, name, Need::Age);
         }
+        for gone in known.iter().filter(|name| !names.contains(name)) {
+            tenants.home().core.shared().metrics.forget_issuer(gone);
+        }
+        known = names;
         tokio::time::sleep(EVERY).await;
     }
 }
 
-/// Fetches the keys of an issuer because a token needs one that is not there, if the limits allow it. Returns whether they were
-/// fetched.
-pub(crate) async fn fetch_now(tenants: &Arc<Tenants>, issuer: &Arc<str>) -> bool {
-    let Some(fetching) = start(tenants, issuer, Need::UnknownKey) else { return false };
-    matches!(tokio::time::timeout(WAIT_MAX, fetching).await, Ok(Ok(true)))
+/// Waits for the keys of an issuer because a token needs one that was not there: fetches them if the limits allow it, or waits for
+/// a fetch that is under way. The token is worth another look after that, also without a wait: a fetch may just have ended.
+pub(crate) async fn fetch_now(tenants: &Arc<Tenants>, issuer: &Arc<str>) {
+    let identity = &tenants.installation().identity;
+    // From before the look at the state, so that no end of a fetch is missed.
+    let mut ended = identity.fetches_ended.subscribe();
+    start(tenants, issuer, Need::UnknownKey);
+    let now = tenants.home().core.now();
+    let is_fetching = || identity.verifier_mut().keys(issuer).is_some_and(|keys| keys.is_fetching(now));
+    let waiting = async {
+        while is_fetching() {
+            if ended.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    if tokio::time::timeout(WAIT_MAX, waiting).await.is_err() {
+        tracing::debug!(%issuer, "the keys of an issuer were not fetched in time for a request");
+    }
 }
 
 /// Starts to fetch the keys of an issuer, unless it is too soon.
-fn start(tenants: &Arc<Tenants>, issuer: &Arc<str>, need: Need) -> Option<tokio::task::JoinHandle<bool>> {
-    let fetch = tenants.fetch()?;
+fn start(tenants: &Arc<Tenants>, issuer: &Arc<str>, need: Need) {
+    let Some(fetch) = tenants.fetch() else { return };
     let now = tenants.home().core.now();
     let starts = {
         let mut verifier = tenants.installation().identity.verifier_mut();
-        verifier.keys(issuer)?.start_fetch(now, need)
+        verifier.keys(issuer).is_some_and(|keys| keys.start_fetch(now, need))
     };
     if !starts {
-        return None;
+        return;
     }
     let (tenants, issuer) = (Arc::clone(tenants), Arc::clone(issuer));
-    Some(tokio::task::spawn_blocking(move || {
+    tokio::task::spawn_blocking(move || {
         let found = fetch_keys(&*fetch, &issuer);
-        let (now, is_fetched) = (tenants.home().core.now(), found.is_ok());
+        let now = tenants.home().core.now();
         if let Err(why) = &found {
             tracing::warn!(%issuer, why, "the keys of an issuer cannot be fetched");
         }
-        let mut verifier = tenants.installation().identity.verifier_mut();
-        if let Some(keys) = verifier.keys(&issuer) {
+        let identity = &tenants.installation().identity;
+        if let Some(keys) = identity.verifier_mut().keys(&issuer) {
+            let is_fetched = found.is_ok();
             let gone = keys.fetched(now, found.ok());
+            tenants.home().core.shared().metrics.count_key_fetch(&issuer, is_fetched.then_some(now));
             tracing::debug!(%issuer, gone, is_fetched, "the keys of an issuer were fetched");
         }
-        is_fetched
-    }))
+        identity.fetches_ended.send_modify(|count| *count = count.wrapping_add(1));
+    });
 }
 
 fn fetch_keys(fetch: &dyn Fetch, issuer: &str) -> Result<Keys, String> {

@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWrite
 
 use engine::{Setting, SettingKind};
 use oauth::{Algorithm, HttpUri, PROOFS_PER_NONCE_MAX, Proofs, TokenCache, Verifier};
+use tokio::sync::watch;
 use types::{SettingName, Timestamp};
 
 pub(crate) use built_in::{BuiltIn, KeysError};
@@ -33,6 +34,8 @@ pub(crate) struct Identity {
     settings: RwLock<Settings>,
     verifier: RwLock<Verifier>,
     tokens: TokenCache,
+    /// How many fetches of keys ended, successful or not. Requests that need new keys wait for it.
+    fetches_ended: watch::Sender<u64>,
     proofs: Proofs,
     /// The public address of this server, once it is known.
     origin: OnceLock<HttpUri>,
@@ -48,6 +51,7 @@ impl Default for Identity {
             settings: RwLock::default(),
             verifier: RwLock::new(Verifier::default()),
             tokens: TokenCache::new(TOKENS_MAX),
+            fetches_ended: watch::Sender::new(0),
             proofs: Proofs::new(PROOF_ALGORITHMS.to_vec(), key, PROOFS_PER_NONCE_MAX),
             origin: OnceLock::new(),
             built_in: OnceLock::new(),

@@ -65,6 +65,17 @@ struct TenantLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IssuerLabels {
+    issuer: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FetchLabels {
+    issuer: String,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FollowerLabels {
     follower: &'static str,
 }
@@ -114,6 +125,9 @@ pub(crate) struct Metrics {
     tls_reloads: Family<ResultLabels, Counter>,
     /// Empty without TLS, because a time of 0 would look like a certificate that expired long ago.
     tls_not_after: Family<CertificateLabels, Gauge<i64, AtomicI64>>,
+    issuer_key_fetches: Family<FetchLabels, Counter>,
+    /// Empty for an issuer whose keys were never fetched.
+    issuer_keys_fetched: Family<IssuerLabels, Gauge<i64, AtomicI64>>,
     pub(crate) clock_behind: Gauge<f64, AtomicU64>,
     pub(crate) tenants_open: Gauge<i64, AtomicI64>,
     tenant_requests: Family<TenantLabels, Counter>,
@@ -164,6 +178,8 @@ impl Metrics {
             tls_handshakes: Counter::default(),
             tls_reloads: Family::default(),
             tls_not_after: Family::default(),
+            issuer_key_fetches: Family::default(),
+            issuer_keys_fetched: Family::default(),
             clock_behind: Gauge::default(),
             tenants_open: Gauge::default(),
             tenant_requests: Family::default(),
@@ -242,6 +258,7 @@ impl Metrics {
             metrics.tenant_requests.clone(),
         );
         metrics.register_tls(&mut registry);
+        metrics.register_issuers(&mut registry);
         Self::register_build(&mut registry);
         Self { registry, ..metrics }
     }
@@ -350,6 +367,38 @@ impl Metrics {
         self.tls_not_after
             .get_or_create(&CertificateLabels { certificate: "server" })
             .set(i64::try_from(seconds).unwrap_or(i64::MAX));
+    }
+
+    fn register_issuers(&self, registry: &mut Registry) {
+        registry.register(
+            "issuer_key_fetches",
+            "Fetches of the keys of an issuer of access tokens, by whether they succeeded",
+            self.issuer_key_fetches.clone(),
+        );
+        registry.register_with_unit(
+            "issuer_keys_fetched_time",
+            "Unix time at which the keys of an issuer of access tokens were last fetched",
+            Unit::Seconds,
+            self.issuer_keys_fetched.clone(),
+        );
+    }
+
+    /// Counts a fetch of the keys of an issuer, which succeeded at `fetched_at` if it did.
+    pub(crate) fn count_key_fetch(&self, issuer: &str, fetched_at: Option<Timestamp>) {
+        let result = if fetched_at.is_some() { "fetched" } else { "failed" };
+        self.issuer_key_fetches.get_or_create(&FetchLabels { issuer: issuer.to_owned(), result }).inc();
+        if let Some(at) = fetched_at {
+            let seconds = i64::try_from(at.ns() / 1_000_000_000).unwrap_or(i64::MAX);
+            self.issuer_keys_fetched.get_or_create(&IssuerLabels { issuer: issuer.to_owned() }).set(seconds);
+        }
+    }
+
+    /// Shows nothing more about an issuer that was removed.
+    pub(crate) fn forget_issuer(&self, issuer: &str) {
+        for result in ["fetched", "failed"] {
+            self.issuer_key_fetches.remove(&FetchLabels { issuer: issuer.to_owned(), result });
+        }
+        self.issuer_keys_fetched.remove(&IssuerLabels { issuer: issuer.to_owned() });
     }
 
     fn register_tail(&self, registry: &mut Registry) {
