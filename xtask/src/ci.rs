@@ -125,14 +125,24 @@ fn steps(readme: &str, extent: Extent) -> Result<Vec<Step>> {
     ];
     match extent {
         Extent::Usual => {}
-        Extent::Full => steps.push(Step {
-            name: "keycloak",
-            action: Action::WithService(Service::Keycloak),
-            remedy: "install what the message names, or fix the code or the test; docs/testing.md says how to run it again",
-        }),
+        Extent::Full => steps.extend([
+            Step {
+                name: "times",
+                action: Action::Cargo(words(TIMES)),
+                remedy: "run it again on a machine that does nothing else; docs/runbooks/overload.md says what the limits do",
+            },
+            Step {
+                name: "keycloak",
+                action: Action::WithService(Service::Keycloak),
+                remedy: "install what the message names, or fix the code or the test; docs/testing.md says how to run it again",
+            },
+        ]),
     }
     Ok(steps)
 }
+
+/// The tests that measure latencies under load.
+const TIMES: &str = "test --release --locked -p finaira --test commands limits:: -- --ignored --test-threads 1";
 
 /// The tests that need an identity server. They are built with the whole workspace, so that the step before has built them.
 const WITH_SERVICE: &str = "test --workspace --locked --test identity_servers";

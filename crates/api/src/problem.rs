@@ -65,6 +65,8 @@ impl Problem {
         let Code::Error(error) = self.code else { return None };
         // A condition that an operator has to end lasts longer than one that ends by itself.
         let soon = [
+            ErrorCode::RateLimited,
+            ErrorCode::Overloaded,
             ErrorCode::QueueFull,
             ErrorCode::TooManyConnections,
             ErrorCode::NotReady,

@@ -10,6 +10,7 @@
 //! `sim` and `fuzz` poll them directly.
 #![deny(clippy::arithmetic_side_effects, clippy::integer_division, clippy::indexing_slicing)]
 
+pub mod admission;
 pub mod auth;
 
 mod answer;

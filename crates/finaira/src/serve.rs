@@ -10,7 +10,7 @@ use datadir::{KeySource, NewSecretFile, Secret};
 use disk::DirectoryError;
 use journal::Layout;
 use pipeline::ClockBounds;
-use server::{ClientAuth, KeyFor, Listening, OpenError, Opened, Options, Stopped, Stopwatch, Tls, TlsFiles};
+use server::{ClientAuth, KeyFor, Limits, Listening, OpenError, Opened, Options, Stopped, Stopwatch, Tls, TlsFiles};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -54,6 +54,21 @@ pub(crate) struct Arguments {
     /// Most events that may wait for the engine; each event of a batch counts, and requests beyond this get status 503
     #[arg(long, env = "FINAIRA_QUEUE", value_name = "EVENTS", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     queue: u32,
+    /// Most requests in a second of one client, which is an API key or the subject of a token; 0 for no limit
+    #[arg(long, env = "FINAIRA_CLIENT_REQUESTS_PER_SECOND", value_name = "REQUESTS", default_value_t = Limits::STANDARD.client_per_second)]
+    client_requests_per_second: u32,
+    /// Most requests in a second of one tenant that has no quota of its own; 0 for no limit
+    #[arg(long, env = "FINAIRA_TENANT_REQUESTS_PER_SECOND", value_name = "REQUESTS", default_value_t = Limits::STANDARD.tenant_per_second)]
+    tenant_requests_per_second: u32,
+    /// Most requests in a second of one address that cannot be authenticated; 0 for no limit
+    #[arg(long, env = "FINAIRA_FAILED_REQUESTS_PER_SECOND", value_name = "REQUESTS", default_value_t = Limits::STANDARD.failures_per_second)]
+    failed_requests_per_second: u32,
+    /// How late the server's own tasks may be before it refuses a part of the requests; 0s for never
+    #[arg(long, env = "FINAIRA_LAG_MAX", value_name = "TIME", default_value_t = Limits::STANDARD.lag_max)]
+    lag_max: Span,
+    /// How long requests may wait for the engine before the server refuses a part of them; 0s for never
+    #[arg(long, env = "FINAIRA_QUEUE_WAIT_MAX", value_name = "TIME", default_value_t = Limits::STANDARD.queue_wait_max)]
+    queue_wait_max: Span,
     /// Generate another API key and print it, in case one was lost
     #[arg(long)]
     new_api_key: bool,
@@ -195,6 +210,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         data: arguments.data.clone(),
         layout: Layout { segment_bytes: arguments.segment_bytes, ..Layout::STANDARD },
         queue_events_max: usize::try_from(arguments.queue).unwrap_or(usize::MAX),
+        limits: Limits {
+            client_per_second: arguments.client_requests_per_second,
+            tenant_per_second: arguments.tenant_requests_per_second,
+            failures_per_second: arguments.failed_requests_per_second,
+            lag_max: arguments.lag_max,
+            queue_wait_max: arguments.queue_wait_max,
+        },
         new_api_key: arguments.new_api_key.then(|| match arguments.principal {
             Some(number) => KeyFor::Principal(ActorId::new(number)),
             None => KeyFor::OnlyPrincipal,

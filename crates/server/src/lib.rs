@@ -28,6 +28,7 @@ mod watch;
 pub use clock::{Clock, Stopwatch};
 pub use core::{Core, Unavailable};
 pub use descriptors::raise_limit as raise_descriptor_limit;
+pub use edge::admission::Limits;
 pub use http::Listening;
 pub use identity::Fetch;
 pub use local::{Local, LocalAnswer};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use datadir::{JOURNAL, KeySource, KeyStoreError, RecoverError, ShardPlace};
 use disk::{Directory, DirectoryError};
+use edge::admission::Limits;
 use engine::WritesClosed;
 use journal::{Layout, Recovered};
 use oauth::HttpUri;
@@ -31,6 +32,8 @@ pub struct Options {
     pub layout: Layout,
     /// Most events that wait for the engine. Each event of a batch counts. Further requests are refused.
     pub queue_events_max: usize,
+    /// How many requests are admitted.
+    pub limits: Limits,
     /// Creates one more API key, in case one was lost.
     pub new_api_key: Option<KeyFor>,
     /// How far ahead the wall clock may be before writes are refused.
@@ -60,6 +63,7 @@ impl Options {
             data: data.to_owned(),
             layout: Layout::STANDARD,
             queue_events_max: 65_536,
+            limits: Limits::STANDARD,
             new_api_key: None,
             clock: ClockBounds::STANDARD,
             confirm_clock: false,

@@ -2,6 +2,7 @@
 //! decided before. When no request waits, the engine thread writes its batch itself, because waking another thread for a
 //! single request would only add latency.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -41,6 +42,10 @@ pub(crate) struct Inbox {
 #[derive(Debug)]
 struct InboxState {
     queue: Queue<ReplyTo>,
+    /// When each request of the queue arrived.
+    arrivals: VecDeque<Stopwatch>,
+    /// The shortest time that the oldest request of a batch waited, since somebody asked.
+    wait_min: Option<Duration>,
     open: Result<(), Unavailable>,
     /// Whether the engine thread sleeps and must be notified.
     asleep: bool,
@@ -48,7 +53,8 @@ struct InboxState {
 
 impl Inbox {
     pub(crate) fn new(events_max: usize) -> Self {
-        let state = InboxState { queue: Queue::new(events_max), open: Ok(()), asleep: false };
+        let queue = Queue::new(events_max);
+        let state = InboxState { queue, arrivals: VecDeque::new(), wait_min: None, open: Ok(()), asleep: false };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -60,6 +66,7 @@ impl Inbox {
         let mut state = self.lock();
         state.open?;
         state.queue.offer(ask).map_err(|Full(_)| Unavailable::QueueFull)?;
+        state.arrivals.push_back(Stopwatch::start());
         let asleep = state.asleep;
         drop(state);
         if asleep {
@@ -81,6 +88,7 @@ impl Inbox {
         let mut state = self.lock();
         state.open = Err(Unavailable::Failed);
         let abandoned = state.queue.take(usize::MAX);
+        state.arrivals.clear();
         drop(state);
         // Dropping the reply channel tells the caller that there will be no answer.
         drop(abandoned);
@@ -104,7 +112,7 @@ impl Inbox {
         let mut state = self.lock();
         loop {
             if !state.queue.is_empty() {
-                return Some(state.queue.take(BATCH_EVENTS));
+                return Some(state.take());
             }
             state.open.ok()?;
             let (now, due) = due();
@@ -125,6 +133,24 @@ impl Inbox {
 
     fn len(&self) -> usize {
         self.lock().queue.len()
+    }
+
+    /// How long requests waited since the last call: the shortest wait of the oldest request of a batch, or how long the oldest one
+    /// has been waiting if there was no batch.
+    pub(crate) fn take_wait(&self) -> Duration {
+        let mut state = self.lock();
+        let waits = state.arrivals.front().map(|arrival| arrival.elapsed());
+        state.wait_min.take().or(waits).unwrap_or_default()
+    }
+}
+
+impl InboxState {
+    fn take(&mut self) -> Vec<Ask<ReplyTo>> {
+        let waited = self.arrivals.front().map(|arrival| arrival.elapsed());
+        self.wait_min = self.wait_min.into_iter().chain(waited).min();
+        let asks = self.queue.take(BATCH_EVENTS);
+        self.arrivals.drain(..asks.len().min(self.arrivals.len()));
+        asks
     }
 }
 

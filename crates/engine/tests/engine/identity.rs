@@ -40,9 +40,9 @@ impl World {
         let (tenant, command) = (TenantId::new(1), asked.into());
         let request = Request { tenant, actor: ActorId::SYSTEM, id: RequestId::default(), command };
         let mut sink = |applied: Applied<'_>| self.entries.push(applied.entry.clone());
-        AdmitSubject::answer(self.engine.execute(START, &request, &mut sink)).map_err(|refusal| match refusal {
-            Refusal::Identity(refusal) => refusal,
-            other => panic!("{other:?}"),
+        AdmitSubject::answer(self.engine.execute(START, &request, &mut sink)).map_err(|refusal| {
+            let Refusal::Identity(refusal) = refusal else { panic!("{refusal:?}") };
+            refusal
         })
     }
 }

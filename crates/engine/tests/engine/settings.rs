@@ -63,9 +63,9 @@ fn setting_name(name: &str) -> SettingName {
 }
 
 fn told<T>(answer: Result<T, Refusal>) -> Result<T, SettingRefusal> {
-    answer.map_err(|refusal| match refusal {
-        Refusal::Setting(refusal) => refusal,
-        other => panic!("{other:?}"),
+    answer.map_err(|refusal| {
+        let Refusal::Setting(refusal) = refusal else { panic!("{refusal:?}") };
+        refusal
     })
 }
 

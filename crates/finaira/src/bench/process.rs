@@ -35,7 +35,8 @@ impl Process {
         let since = Stopwatch::start();
         let mut command = Command::new(std::env::current_exe().context("cannot find the path of this program")?);
         command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0", "--log-level", "warn"]);
-        command.args(["--proofs", proofs.name()]);
+        // A benchmark is an overload on purpose, and none of its requests may be refused.
+        command.args(["--proofs", proofs.name(), "--lag-max", "0s", "--queue-wait-max", "0s"]);
         if let (Some(certificate), Some(key)) = (&tls.tls_certificate, &tls.tls_key) {
             command.arg("--tls-certificate").arg(certificate).arg("--tls-key").arg(key);
         }

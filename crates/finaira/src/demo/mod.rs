@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, anyhow};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde_json::json;
-use server::{Clock, Opened, Options, Stopped, Stopwatch};
+use server::{Clock, Limits, Opened, Options, Stopped, Stopwatch};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -168,7 +168,8 @@ impl Server {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
             let base = format!("http://{}", listener.local_addr()?);
-            let options = Options { public_url: Some(base.clone()), ..Options::new(data) };
+            let options =
+                Options { limits: Limits::WITHOUT_SHEDDING, public_url: Some(base.clone()), ..Options::new(data) };
             let mut opened = Opened::open(&options)?;
             let key = opened.api_key.take().context("the new server generated no API key")?.key;
             let (stop, stopping) = oneshot::channel();

@@ -93,7 +93,7 @@ impl Client {
             let response = request.header("Authorization", self.authorization.reveal()).send(body);
             let mut response = response.with_context(|| format!("cannot reach {}", self.server))?;
             attempts += 1;
-            if response.status() != 503 || attempts == ATTEMPTS {
+            if ![429, 503].contains(&response.status().as_u16()) || attempts == ATTEMPTS {
                 return successful(&mut response);
             }
             std::thread::sleep(PAUSE);

@@ -1,5 +1,6 @@
 //! Receives a request: checks its key, scope, parameters and body before a handler sees it.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
+use edge::admission::Address;
 use edge::auth::{Caller, permitted_on_route};
 use edge::{Head, Headers};
 use engine::Sender;
@@ -16,6 +18,7 @@ use futures_util::StreamExt as _;
 use types::ActorId;
 
 use crate::http::app::App;
+use crate::http::doors::Admitted;
 use crate::http::failure::Failure;
 use crate::http::host::{Host, Proven};
 use crate::http::local::Local;
@@ -47,7 +50,13 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) async fn receive(host: Arc<Host>, route: &'static Route, request: Request) -> Result<Self, Failure> {
+    /// Receives a request. `admitted` becomes what is known about it once it was admitted.
+    pub(crate) async fn receive(
+        host: Arc<Host>,
+        route: &'static Route,
+        request: Request,
+        admitted: &mut Option<Admitted>,
+    ) -> Result<Self, Failure> {
         let (parts, body) = request.into_parts();
         let headers = parts.headers;
         let local = parts.extensions.get::<Local>().copied();
@@ -56,7 +65,15 @@ impl Call {
             Some(scope) => {
                 let (app, caller, proven) = match local {
                     Some(local) => host.of_local(local).await?,
-                    None => host.find((parts.method.as_str(), parts.uri.path()), &headers, certificate).await?,
+                    None => {
+                        let from = parts.extensions.get().copied().unwrap_or(Address::of(Ipv4Addr::UNSPECIFIED.into()));
+                        let request = (parts.method.as_str(), parts.uri.path());
+                        let found = host.find(request, &headers, (certificate, from)).await;
+                        let found = found.map_err(|failure| host.doors.unauthenticated(from, failure))?;
+                        let quota = host.tenants.installation().requests_quota(found.0.core.tenant());
+                        *admitted = Some(host.doors.admit((&*found.0, quota), &found.1, &headers)?);
+                        found
+                    }
                 };
                 permitted_on_route(&caller, scope)?;
                 host.permit_home(&app, scope)?;
@@ -86,6 +103,9 @@ impl Call {
                 if route.scope.is_some() && local.is_none() {
                     // The body may have taken a while.
                     app.check(&proven)?;
+                }
+                if let Some(admitted) = admitted {
+                    host.doors.received(admitted, body.len());
                 }
                 body
             }

@@ -4,6 +4,7 @@ use api::{ErrorCode, IDEMPOTENT_REPLAYED, Problem};
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use edge::admission::Refusal;
 use index::FieldError;
 use journal::Fault;
 use oauth::Scheme;
@@ -11,6 +12,7 @@ use serde::Serialize;
 
 use crate::Unavailable;
 use crate::http::connections::READ_BYTES_MAX;
+use crate::http::doors;
 use crate::http::host::suspended;
 use crate::past::PastError;
 use crate::tenants::{Refused, Unopened};
@@ -20,7 +22,21 @@ pub(crate) type Handled = Result<Response, Failure>;
 
 /// A problem, rendered as a response.
 #[derive(Debug)]
-pub(crate) struct Failure(Box<Problem>);
+pub(crate) struct Failure {
+    problem: Box<Problem>,
+    /// What refused the request, if it was not admitted.
+    refusal: Option<Box<Refusal>>,
+}
+
+impl Failure {
+    pub(crate) fn status(&self) -> u16 {
+        self.problem.status()
+    }
+
+    pub(crate) fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_deref()
+    }
+}
 
 /// The code of a problem, attached to the response so that the log can show it.
 #[derive(Debug, Clone, Copy)]
@@ -28,16 +44,21 @@ pub(crate) struct LoggedCode(pub(crate) &'static str);
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = json(status, Problem::MEDIA_TYPE, &self.0.body());
+        let Self { problem, refusal } = self;
+        let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = json(status, Problem::MEDIA_TYPE, &problem.body());
         let headers = response.headers_mut();
-        if let Some(seconds) = self.0.retry_after_s() {
+        let retry_after_s = refusal.as_ref().map(|refusal| refusal.retry_after_s());
+        if let Some(seconds) = retry_after_s.or(problem.retry_after_s().map(u64::from)) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        for challenge in challenges(&self.0) {
+        if let Some(refusal) = refusal {
+            doors::show(refusal.standing, headers);
+        }
+        for challenge in challenges(&problem) {
             headers.append(header::WWW_AUTHENTICATE, challenge);
         }
-        response.extensions_mut().insert(LoggedCode(self.0.code().as_str()));
+        response.extensions_mut().insert(LoggedCode(problem.code().as_str()));
         response
     }
 }
@@ -67,7 +88,13 @@ fn challenges(problem: &Problem) -> Vec<HeaderValue> {
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
-        Self(Box::new(problem))
+        Self { problem: Box::new(problem), refusal: None }
+    }
+}
+
+impl From<Box<Refusal>> for Failure {
+    fn from(refusal: Box<Refusal>) -> Self {
+        Self { problem: Box::new(refusal.problem()), refusal: Some(refusal) }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use api::installation::TenantState;
 use api::{ErrorCode, Problem, Scope};
 use axum::http::HeaderMap;
+use edge::admission::Address;
 use edge::auth::{AuthError, Caller, Presented};
 use engine::{AdmitSubject, PrincipalKind, Sender};
 use oauth::VerifiedToken;
@@ -15,6 +16,7 @@ use vault::{ApiKey, KeyTenant};
 use crate::awake::Activity;
 use crate::http::app::App;
 use crate::http::call::only;
+use crate::http::doors::Doors;
 use crate::http::failure::Failure;
 use crate::http::issuing::values;
 use crate::identity::{Asked, Identity, TokenRefusal, fetch_now};
@@ -26,6 +28,7 @@ use crate::tls::ClientCertificate;
 pub(crate) struct Host {
     pub(crate) tenants: Arc<Tenants>,
     pub(crate) activity: Activity,
+    pub(crate) doors: Doors,
     process: u32,
     requests: AtomicU64,
 }
@@ -35,7 +38,9 @@ impl Host {
         let mut process = [0; 4];
         datadir::random(&mut process);
         let process = u32::from_le_bytes(process);
-        Arc::new(Self { tenants, activity: Activity::new(), process, requests: AtomicU64::new(0) })
+        let metrics = Arc::clone(&tenants.home().core.shared().metrics);
+        let doors = Doors::new(tenants.limits(), metrics);
+        Arc::new(Self { tenants, activity: Activity::new(), doors, process, requests: AtomicU64::new(0) })
     }
 
     /// The first tenant, which also answers requests that need no credential.
@@ -48,7 +53,7 @@ impl Host {
         format!("{:08x}-{}", self.process, self.requests.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Finds the tenant and the caller of a request by its credential.
+    /// Finds the tenant and the caller of a request by its credential, which came from an address.
     ///
     /// # Errors
     /// If there is no valid credential, or if its tenant is suspended or not available.
@@ -56,7 +61,7 @@ impl Host {
         &self,
         (method, path): (&str, &str),
         headers: &HeaderMap,
-        certificate: Option<ClientCertificate>,
+        (certificate, from): (Option<ClientCertificate>, Address),
     ) -> Result<(Arc<App>, Caller, Proven), Failure> {
         let at = self.home().core.now();
         let authorization = only(headers, "Authorization")?;
@@ -65,18 +70,33 @@ impl Host {
             let (scheme, token) = oauth::presented(authorization.as_slice())
                 .map_err(|error| Problem::new(ErrorCode::InvalidHeader, error.to_string()).at("Authorization"))?;
             let certificate = certificate.map(|certificate| certificate.thumbprint);
-            return self.of_token(Asked { scheme, token, proofs: &proofs, certificate, method, path }).await;
+            let asked = Asked { scheme, token, proofs: &proofs, certificate, method, path };
+            return self.of_token(asked, from).await;
         }
         let presented = Presented { authorization, at };
-        let key = presented.api_key().map_err(Problem::from)?;
-        let (app, caller) = self.of_api_key(&key, presented).await?;
-        Ok((app, caller, Proven::ApiKey(key.credential())))
+        match presented.api_key() {
+            Ok(key) => {
+                let (app, caller) = self.of_api_key(&key, presented).await?;
+                Ok((app, caller, Proven::ApiKey(key.credential())))
+            }
+            Err(error) => {
+                // Whoever guesses learns nothing more after too many failures. An API key costs one hash, so it is always checked.
+                self.doors.may_check(from)?;
+                Err(Problem::from(error).into())
+            }
+        }
     }
 
     /// Access tokens: who they are about, in their tenant.
-    async fn of_token(&self, asked: Asked<'_>) -> Result<(Arc<App>, Caller, Proven), Failure> {
+    async fn of_token(&self, asked: Asked<'_>, from: Address) -> Result<(Arc<App>, Caller, Proven), Failure> {
         let home = self.home();
-        let token = match self.identity().authenticate(asked, home.core.now()) {
+        let now = home.core.now();
+        let known = self.identity().known(asked.token, now);
+        if known.is_none() {
+            // To check a signature is costly.
+            self.doors.may_check(from)?;
+        }
+        let token = match self.identity().authenticate(asked, known, now) {
             Ok(token) => token,
             Err(TokenRefusal::Problem(problem)) => return Err(problem.into()),
             // Once its keys are there, the token may count.
@@ -84,7 +104,7 @@ impl Host {
                 if !fetch_now(&self.tenants, &issuer).await {
                     return Err(problem.into());
                 }
-                let again = self.identity().authenticate(asked, home.core.now());
+                let again = self.identity().authenticate(asked, None, home.core.now());
                 again.map_err(TokenRefusal::into_problem)?
             }
         };

@@ -4,6 +4,7 @@
 mod app;
 mod call;
 mod connections;
+mod doors;
 mod events;
 pub(crate) mod failure;
 mod framing;
@@ -65,10 +66,12 @@ pub(crate) async fn serve(host: Arc<Host>, listening: Listening, until: impl Fut
     let following = tls.clone().map(|tls| tokio::spawn(tls.follow_files(Arc::clone(&core.shared().metrics))));
     let active = Arc::clone(&host);
     let awake = tokio::spawn(async move { active.activity.stay_awake().await });
+    let watch = tokio::spawn(doors::watch(Arc::clone(&host)));
     let connections_max = descriptors::connections_max(descriptors::limit());
     let bounds = connections::Bounds { connections_max, patience: connections::Patience::STANDARD };
     connections::serve(&core, (listener, tls), router(host), bounds, until).await;
     awake.abort();
+    watch.abort();
     if let Some(following) = following {
         following.abort();
     }
@@ -104,14 +107,22 @@ async fn answer(host: Arc<Host>, route: &'static Route, request: Request) -> Res
 }
 
 async fn answer_to(host: Arc<Host>, route: &'static Route, request: Request) -> Response {
-    match Call::receive(host, route, request).await {
+    let mut admitted = None;
+    let mut response = match Call::receive(Arc::clone(&host), route, request, &mut admitted).await {
         Ok(call) => {
             let by = (call.app.core.tenant(), call.caller.actor);
             let response = Box::pin(handle(call)).await.unwrap_or_else(Failure::into_response);
             observe::by(by, response)
         }
-        Err(failure) => failure.into_response(),
+        Err(failure) => {
+            host.doors.hold_back(&failure).await;
+            failure.into_response()
+        }
+    };
+    if let Some(admitted) = admitted {
+        host.doors.answered(&admitted, response.headers_mut());
     }
+    response
 }
 
 async fn handle(call: Call) -> Handled {

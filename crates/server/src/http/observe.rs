@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::ErrorCode;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
@@ -17,6 +18,9 @@ use crate::http::host::Host;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Most characters of a request id that a client sends.
 const REQUEST_ID_CHARS_MAX: usize = 128;
+
+/// The codes of requests that were not admitted.
+const REFUSED: [&str; 2] = [ErrorCode::RateLimited.name(), ErrorCode::Overloaded.name()];
 
 /// The tenant and the actor of a request, attached to the response so that the log can show them.
 #[derive(Debug, Clone, Copy)]
@@ -67,9 +71,9 @@ pub(crate) async fn observe(State(host): State<Arc<Host>>, request: Request, nex
     let (tenant, actor) = by.map_or((0, 0), |(tenant, actor)| (tenant.get(), actor.get()));
     let code = response.extensions().get::<LoggedCode>().map_or("", |LoggedCode(code)| *code);
     let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-    // Successful requests are logged at debug level, because there can be tens of thousands a second.
-    if response.status().is_success() {
-        tracing::debug!(request_id = id, method = label, route, status, tenant, actor, elapsed_us, "answered");
+    // Successful requests are logged at debug level, because there can be tens of thousands a second, and so can refused ones.
+    if response.status().is_success() || REFUSED.contains(&code) {
+        tracing::debug!(request_id = id, method = label, route, status, code, tenant, actor, elapsed_us, "answered");
     } else {
         tracing::info!(request_id = id, method = label, route, status, code, tenant, actor, elapsed_us, "answered");
     }

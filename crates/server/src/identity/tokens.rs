@@ -40,9 +40,19 @@ impl TokenRefusal {
 }
 
 impl Identity {
-    /// What a token says, if it counts and its sender may use it.
-    pub(crate) fn authenticate(&self, asked: Asked<'_>, now: Timestamp) -> Result<Arc<VerifiedToken>, TokenRefusal> {
-        let token = match self.tokens.get(asked.token, now) {
+    /// What a token says, if it was verified before and still counts.
+    pub(crate) fn known(&self, token: &str, now: Timestamp) -> Option<Arc<VerifiedToken>> {
+        self.tokens.get(token, now)
+    }
+
+    /// What a token says, if it counts and its sender may use it. `known` is what [`Identity::known`] found.
+    pub(crate) fn authenticate(
+        &self,
+        asked: Asked<'_>,
+        known: Option<Arc<VerifiedToken>>,
+        now: Timestamp,
+    ) -> Result<Arc<VerifiedToken>, TokenRefusal> {
+        let token = match known {
             Some(known) => known,
             None => self.verify(asked.token, now)?,
         };

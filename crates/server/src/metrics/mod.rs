@@ -5,6 +5,7 @@ mod process;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
+use edge::admission::By;
 use engine::{Answer, Engine, Made, PaymentStatus, Reply};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -36,6 +37,11 @@ struct RequestLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabels {
     reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabels {
+    by: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -99,6 +105,11 @@ pub(crate) struct Metrics {
     pub(crate) connections_max: Gauge<i64, AtomicI64>,
     pub(crate) connections_refused: Counter,
     connections_ended: Family<ReasonLabels, Counter>,
+    pub(crate) requests_admitted: Counter,
+    requests_refused: Family<RefusedLabels, Counter>,
+    admission_limit: Gauge<i64, AtomicI64>,
+    lag: Gauge<f64, AtomicU64>,
+    queue_wait: Gauge<f64, AtomicU64>,
     pub(crate) tls_handshakes: Counter,
     tls_reloads: Family<ResultLabels, Counter>,
     /// Empty without TLS, because a time of 0 would look like a certificate that expired long ago.
@@ -145,6 +156,11 @@ impl Metrics {
             connections_max: Gauge::default(),
             connections_refused: Counter::default(),
             connections_ended: Family::default(),
+            requests_admitted: Counter::default(),
+            requests_refused: Family::default(),
+            admission_limit: Gauge::default(),
+            lag: Gauge::default(),
+            queue_wait: Gauge::default(),
             tls_handshakes: Counter::default(),
             tls_reloads: Family::default(),
             tls_not_after: Family::default(),
@@ -218,6 +234,7 @@ impl Metrics {
         );
         metrics.register_tail(&mut registry);
         metrics.register_connections(&mut registry);
+        metrics.register_admission(&mut registry);
         registry.register("tenants_open", "Tenants whose journal is open", metrics.tenants_open.clone());
         registry.register(
             "tenant_requests",
@@ -255,6 +272,51 @@ impl Metrics {
             "Connections that the server ended before the client did, by reason",
             self.connections_ended.clone(),
         );
+    }
+
+    fn register_admission(&self, registry: &mut Registry) {
+        registry.register(
+            "requests_admitted",
+            "Authenticated requests that were admitted",
+            self.requests_admitted.clone(),
+        );
+        registry.register(
+            "requests_refused",
+            "Requests refused before their body was read, by what limits them",
+            self.requests_refused.clone(),
+        );
+        registry.register(
+            "admission_limit",
+            "Requests in a second that are admitted while the server is overloaded; 0 if it is not",
+            self.admission_limit.clone(),
+        );
+        registry.register_with_unit("lag", "How late the tasks of the server are", Unit::Seconds, self.lag.clone());
+        registry.register_with_unit(
+            "queue_wait",
+            "How long requests wait for the engine of the tenant where they wait longest",
+            Unit::Seconds,
+            self.queue_wait.clone(),
+        );
+        for by in By::ALL_NAMES {
+            drop(self.requests_refused.get_or_create(&RefusedLabels { by }));
+        }
+    }
+
+    /// Counts a request that was not admitted.
+    pub(crate) fn count_refused(&self, by: By) {
+        self.requests_refused.get_or_create(&RefusedLabels { by: by.name() }).inc();
+    }
+
+    /// How many requests were refused so far, in the order of [`By::ALL_NAMES`].
+    pub(crate) fn refused(&self) -> [u64; By::ALL_NAMES.len()] {
+        By::ALL_NAMES.map(|by| self.requests_refused.get_or_create(&RefusedLabels { by }).get())
+    }
+
+    /// Records what the last window showed, and the limit that follows from it.
+    pub(crate) fn set_admission(&self, lag_s: f64, queue_wait_s: f64, limit: Option<u64>) {
+        self.lag.set(lag_s);
+        self.queue_wait.set(queue_wait_s);
+        self.admission_limit.set(limit.map_or(0, |limit| i64::try_from(limit).unwrap_or(i64::MAX)));
     }
 
     /// Counts a connection that the server ended.

@@ -87,6 +87,11 @@ impl Installation {
         self.read().tenants.get(&tenant)?.tenant.quotas.disk_bytes
     }
 
+    /// Most requests of a tenant in a second, if it has a quota for them.
+    pub(crate) fn requests_quota(&self, tenant: TenantId) -> Option<u32> {
+        self.read().tenants.get(&tenant)?.tenant.quotas.requests_per_second
+    }
+
     /// All tenants in one of these states, in order of their numbers.
     pub(crate) fn in_states(&self, states: &[TenantState]) -> Vec<TenantId> {
         let known = self.read();

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use api::installation::{Tenant, TenantState};
+use edge::admission::Limits;
 use edge::auth::{ApiKeys, AuthError};
 use tokio::sync::{Semaphore, watch};
 use types::TenantId;
@@ -208,6 +209,19 @@ impl Tenants {
                 each(&open.app.core);
             }
         }
+    }
+
+    /// The limits on requests.
+    pub(crate) fn limits(&self) -> Limits {
+        self.options.limits
+    }
+
+    /// How long requests waited for the engine of each open tenant since the last call.
+    pub(crate) fn take_queue_waits(&self) -> Vec<(TenantId, Duration)> {
+        let wait = |core: &Core| (core.tenant(), core.shared().inbox.take_wait());
+        let mut waits = vec![wait(&self.home.core)];
+        self.each_open(|core| waits.push(wait(core)));
+        waits
     }
 
     /// Ends streams, because the server is about to stop.

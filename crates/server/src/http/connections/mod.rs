@@ -10,11 +10,13 @@ mod stream;
 
 use std::future::Future;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use edge::admission::Address;
 use futures_util::FutureExt as _;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -68,10 +70,15 @@ pub(super) async fn serve(
     let register = Arc::new(Register::new(metrics.connections.clone()));
     let refusals = Arc::new(tokio::sync::Semaphore::new(REFUSALS_MAX));
     metrics.connections_max.set(i64::try_from(bounds.connections_max).unwrap_or(i64::MAX));
-    let accept = |accepted: std::io::Result<(TcpStream, _)>| match accepted {
-        Ok((socket, _)) => {
+    let accept = |accepted: std::io::Result<(TcpStream, SocketAddr)>| match accepted {
+        Ok((socket, from)) => {
             if register.len() < bounds.connections_max {
-                let serving = one(core.clone(), (socket, tls.clone()), router.clone(), register.enter());
+                let serving = one(
+                    core.clone(),
+                    (socket, tls.clone()),
+                    (router.clone(), Address::of(from.ip())),
+                    register.enter(),
+                );
                 tokio::spawn(serving);
             } else if tls.is_some() {
                 // To tell the reason would take a handshake, which costs more than the answer to most requests.
@@ -141,7 +148,12 @@ async fn stop(register: &Register) {
 }
 
 /// Serves one connection to its end.
-async fn one(core: Core, (socket, tls): (TcpStream, Option<Arc<Tls>>), router: Router, place: Place) {
+async fn one(
+    core: Core,
+    (socket, tls): (TcpStream, Option<Arc<Tls>>),
+    (router, from): (Router, Address),
+    place: Place,
+) {
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "cannot turn off Nagle's algorithm; short answers may be delayed");
     }
@@ -157,7 +169,7 @@ async fn one(core: Core, (socket, tls): (TcpStream, Option<Arc<Tls>>), router: R
     };
     drop(opening);
     let Some(Opened { socket, protocol, certificate }) = opened else { return };
-    let service = Watched::new(router, Arc::clone(connection), certificate);
+    let service = Watched::new(router, Arc::clone(connection), (from, certificate));
     let stream = Stream::new(socket, Arc::clone(connection), core.clone());
     match protocol {
         Protocol::Http1 => serve_http1(&core, stream, service, connection).await,

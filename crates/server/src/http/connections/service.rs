@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderValue, Request, Response, header};
+use edge::admission::Address;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
@@ -20,12 +21,17 @@ use crate::tls::ClientCertificate;
 pub(super) struct Watched {
     inner: TowerToHyperService<Router>,
     connection: Arc<Connection>,
+    from: Address,
     certificate: Option<ClientCertificate>,
 }
 
 impl Watched {
-    pub(super) fn new(router: Router, connection: Arc<Connection>, certificate: Option<ClientCertificate>) -> Self {
-        Self { inner: TowerToHyperService::new(router), connection, certificate }
+    pub(super) fn new(
+        router: Router,
+        connection: Arc<Connection>,
+        (from, certificate): (Address, Option<ClientCertificate>),
+    ) -> Self {
+        Self { inner: TowerToHyperService::new(router), connection, from, certificate }
     }
 }
 
@@ -40,6 +46,7 @@ impl Service<Request<Incoming>> for Watched {
         let has_body = !request.body().is_end_stream();
         let in_progress = Connection::begin(&self.connection, has_body);
         let mut request = request.map(|body| Received { body, connection: Arc::clone(&self.connection) });
+        request.extensions_mut().insert(self.from);
         if let Some(certificate) = self.certificate {
             request.extensions_mut().insert(certificate);
         }

@@ -1,0 +1,346 @@
+//! Admission: which requests are served, and which are refused before their body is read.
+//!
+//! There are three reasons to refuse a request. A client or a tenant exceeds a fixed limit. An address sent too many requests
+//! that could not be authenticated. Or the server is overloaded: then what it can do is divided by water-filling, first among
+//! tenants and then among the clients of each, so that whoever asks for little gets all of it.
+//!
+//! Everything here is computed from times and counts that the caller passes.
+
+mod bucket;
+mod controller;
+mod fields;
+mod refusal;
+mod share;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+
+use types::{ActorId, CredentialId, Span, TenantId};
+
+pub use self::controller::Observed;
+pub use self::fields::{Quota, RATE_LIMIT, RATE_LIMIT_POLICY, Standing};
+pub use self::refusal::{By, Refusal};
+
+use self::bucket::{Bucket, Rate, SECOND_NS};
+use self::controller::{Controller, middle};
+use self::share::level;
+use self::table::Table;
+
+/// Most clients that have limits of their own at the same time. Further ones share theirs.
+pub const CLIENTS_MAX: usize = 16_384;
+/// Most tenants that have limits of their own at the same time.
+pub const TENANTS_MAX: usize = 4_096;
+/// Most addresses whose failures are counted on their own at the same time.
+pub const ADDRESSES_MAX: usize = 16_384;
+/// A request counts as one for each begun piece of its body of this size, so that a batch does not pass as one request. A packed
+/// transfer has 128 bytes and a payment in JSON about 400, so a unit is 32 of the former and 10 of the latter.
+pub const UNIT_BYTES: u64 = 4 << 10;
+/// Fixed limits admit this much at once after a pause.
+const FIXED_WINDOW: Span = Span::from_secs(1);
+/// Failures of an address are counted over this time, because programs with a wrong key retry in bursts.
+const FAILURES_WINDOW: Span = Span::from_secs(10);
+/// A share during an overload admits this much at once after a pause.
+const SHARE_WINDOW: Span = Span::from_ns(200_000_000);
+/// A client that was refused more often than this in a second ignores the answers, so that they may be delayed.
+const REFUSALS_PER_SECOND: u64 = 100;
+
+/// The limits of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most requests of a client in a second; 0 for no limit.
+    pub client_per_second: u32,
+    /// Most requests of a tenant in a second, unless the tenant has a quota; 0 for no limit.
+    pub tenant_per_second: u32,
+    /// Most requests of an address in a second that cannot be authenticated; 0 for no limit.
+    pub failures_per_second: u32,
+    /// How late the tasks of the server may be before it sheds load; 0 for never.
+    pub lag_max: Span,
+    /// How long requests may wait for the engine of a tenant before load of this tenant is shed; 0 for never.
+    pub queue_wait_max: Span,
+}
+
+impl Limits {
+    /// No fixed limits, and waits that no benchmark of a server with enough capacity reaches.
+    pub const STANDARD: Self = Self {
+        client_per_second: 0,
+        tenant_per_second: 0,
+        failures_per_second: 100,
+        lag_max: Span::from_ns(50_000_000),
+        queue_wait_max: Span::from_ns(100_000_000),
+    };
+    /// As [`Limits::STANDARD`], for a server that nobody else uses, which never refuses because it is slow.
+    pub const WITHOUT_SHEDDING: Self = Self { lag_max: Span::ZERO, queue_wait_max: Span::ZERO, ..Self::STANDARD };
+}
+
+/// What has a limit of its own within a tenant: a credential. For an access token, its subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Client {
+    pub tenant: TenantId,
+    pub actor: ActorId,
+    /// The API key; `None` for an access token.
+    pub api_key: Option<CredentialId>,
+}
+
+/// Where a connection comes from: an address, or for IPv6 its first 64 bits, because one host has all the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Address(u128);
+
+impl Address {
+    pub fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self(address.to_bits().into()),
+            IpAddr::V6(address) => Self(address.to_bits() & !u128::from(u64::MAX)),
+        }
+    }
+}
+
+/// The units of a request with a body of so many bytes.
+pub const fn units(body_bytes: u64) -> u64 {
+    let units = body_bytes.div_ceil(UNIT_BYTES);
+    if units == 0 { 1 } else { units }
+}
+
+/// Decides which requests are admitted. Times are of one clock that starts anywhere and never goes back.
+#[derive(Debug)]
+pub struct Admission {
+    limits: Limits,
+    clients: Table<Client, ByClient>,
+    tenants: Table<TenantId, ByTenant>,
+    addresses: Table<Address, ByAddress>,
+    whole: Controller,
+    /// The share of a tenant, and of a client of a tenant that does not exceed it; `None` without an overload.
+    fair: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct ByClient {
+    fixed: Bucket,
+    share: Bucket,
+    refusals: Bucket,
+    /// Units that were asked for in this window.
+    asked: u64,
+    /// Units in a second that were asked for lately.
+    demand: u64,
+}
+
+#[derive(Debug, Default)]
+struct ByTenant {
+    fixed: Bucket,
+    controller: Controller,
+    /// Units that were answered in this window.
+    served: u64,
+    /// The share of each client; `None` if the tenant does not exceed its own.
+    level: Option<u64>,
+    /// Whether others get all that they ask for, so that those who exceed their share take it from them.
+    is_to_blame: bool,
+    demand: u64,
+}
+
+#[derive(Debug, Default)]
+struct ByAddress {
+    failures: Bucket,
+    refusals: Bucket,
+}
+
+impl Admission {
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            clients: Table::new(CLIENTS_MAX),
+            tenants: Table::new(TENANTS_MAX),
+            addresses: Table::new(ADDRESSES_MAX),
+            whole: Controller::default(),
+            fair: None,
+        }
+    }
+
+    /// Asks for a request of so many units. `quota` is the quota of the tenant, if it has one.
+    ///
+    /// # Errors
+    /// If the request is refused.
+    pub fn ask(&mut self, now: Span, client: Client, units: u64, quota: Option<u32>) -> Result<Standing, Box<Refusal>> {
+        let by_client = self.clients.of(client);
+        let by_tenant = self.tenants.of(client.tenant);
+        by_client.asked = by_client.asked.saturating_add(units);
+        let fixed = |per_second: u32| (per_second > 0).then(|| Rate::new(per_second.into(), FIXED_WINDOW));
+        let (client_max, tenant_max) = (self.limits.client_per_second, quota.unwrap_or(self.limits.tenant_per_second));
+        let rates = (fixed(client_max), fixed(tenant_max));
+        let share = by_tenant.level.or(self.fair).map(|level| (level, Rate::new(level, SHARE_WINDOW)));
+        let refused = if let Some(Err(wait)) = rates.0.map(|rate| by_client.fixed.check(now, rate)) {
+            Some((By::Client(client_max), wait))
+        } else if let Some(Err(wait)) = rates.1.map(|rate| by_tenant.fixed.check(now, rate)) {
+            Some((By::Tenant(tenant_max), wait))
+        } else if let Some((level, Err(wait))) = share.map(|(level, rate)| (level, by_client.share.check(now, rate))) {
+            let by = if by_tenant.is_to_blame { By::Share(level) } else { By::Server };
+            Some((by, wait.max(FIXED_WINDOW)))
+        } else {
+            let take = |bucket: &mut Bucket, rate: Option<Rate>| {
+                rate.into_iter().for_each(|rate| bucket.take(now, units, rate))
+            };
+            take(&mut by_client.fixed, rates.0);
+            take(&mut by_tenant.fixed, rates.1);
+            take(&mut by_client.share, share.map(|(_, rate)| rate));
+            None
+        };
+        let shown = |bucket: Bucket, per_second: u32, rate: Option<Rate>| {
+            let quota = |rate| Quota {
+                per_second: per_second.into(),
+                left: bucket.left(now, rate),
+                full_in: bucket.full_in(now),
+            };
+            rate.map(quota)
+        };
+        let standing = Standing {
+            client: shown(by_client.fixed, client_max, rates.0),
+            tenant: shown(by_tenant.fixed, tenant_max, rates.1),
+        };
+        match refused {
+            None => Ok(standing),
+            Some((by, retry_after)) => {
+                let is_ignored = is_ignored(&mut by_client.refusals, now);
+                Err(Box::new(Refusal { by, retry_after, standing, is_ignored }))
+            }
+        }
+    }
+
+    /// Adds units to a request that was admitted before its size was known.
+    pub fn add(&mut self, now: Span, client: Client, units: u64, quota: Option<u32>) {
+        let by_client = self.clients.of(client);
+        let by_tenant = self.tenants.of(client.tenant);
+        by_client.asked = by_client.asked.saturating_add(units);
+        let take = |bucket: &mut Bucket, per_second: u64, window: Span| {
+            if per_second > 0 {
+                bucket.take(now, units, Rate::new(per_second, window));
+            }
+        };
+        take(&mut by_client.fixed, self.limits.client_per_second.into(), FIXED_WINDOW);
+        take(&mut by_tenant.fixed, quota.unwrap_or(self.limits.tenant_per_second).into(), FIXED_WINDOW);
+        take(&mut by_client.share, by_tenant.level.or(self.fair).unwrap_or_default(), SHARE_WINDOW);
+    }
+
+    /// Counts an admitted request that was answered.
+    pub fn answered(&mut self, tenant: TenantId, units: u64) {
+        let by_tenant = self.tenants.of(tenant);
+        by_tenant.served = by_tenant.served.saturating_add(units);
+    }
+
+    /// Whether a credential from this address may be checked if the check is costly, such as a signature.
+    ///
+    /// # Errors
+    /// If too many requests from there could not be authenticated.
+    pub fn may_check(&mut self, now: Span, address: Address) -> Result<(), Box<Refusal>> {
+        let per_second = self.limits.failures_per_second;
+        if per_second == 0 {
+            return Ok(());
+        }
+        let by_address = self.addresses.of(address);
+        by_address.failures.check(now, Rate::new(per_second.into(), FAILURES_WINDOW)).map_err(|retry_after| {
+            let is_ignored = is_ignored(&mut by_address.refusals, now);
+            Box::new(Refusal { by: By::Address(per_second), retry_after, standing: Standing::default(), is_ignored })
+        })
+    }
+
+    /// Counts a request that could not be authenticated.
+    ///
+    /// # Errors
+    /// If there were too many from this address; then the sender should not learn more.
+    pub fn failed(&mut self, now: Span, address: Address) -> Result<(), Box<Refusal>> {
+        self.may_check(now, address)?;
+        let per_second = self.limits.failures_per_second.into();
+        if per_second > 0 {
+            self.addresses.of(address).failures.take(now, 1, Rate::new(per_second, FAILURES_WINDOW));
+        }
+        Ok(())
+    }
+
+    /// Ends a window of time: `lag` is how late tasks were in it, and `waits` says how long requests waited for the engine of a
+    /// tenant. Divides anew what is admitted, and forgets who sent nothing for a while.
+    pub fn end_window(&mut self, now: Span, length: Span, lag: Span, waits: impl Fn(TenantId) -> Span) {
+        let per_second = |units: u64| {
+            let per_second = u128::from(units).saturating_mul(SECOND_NS.into()).checked_div(length.ns().into());
+            per_second.map_or(0, |rate| u64::try_from(rate).unwrap_or(u64::MAX))
+        };
+        self.tenants.each().for_each(|(_, tenant)| tenant.demand = 0);
+        for (key, client) in self.clients.each() {
+            client.demand = middle(client.demand, per_second(std::mem::take(&mut client.asked)));
+            // Those beyond the bound share the limits of a client, but may be of any tenant.
+            if let Some(Client { tenant, .. }) = key {
+                let tenant = self.tenants.of(tenant);
+                tenant.demand = tenant.demand.saturating_add(client.demand);
+            }
+        }
+        let mut whole = Observed { wait: lag, served: 0, offered: 0 };
+        for (key, tenant) in self.tenants.each() {
+            let served = per_second(std::mem::take(&mut tenant.served));
+            let wait = key.map_or(Span::ZERO, &waits);
+            tenant.controller.observe(self.limits.queue_wait_max, Observed { wait, served, offered: tenant.demand });
+            whole.served = whole.served.saturating_add(served);
+            whole.offered = whole.offered.saturating_add(tenant.demand);
+        }
+        self.whole.observe(self.limits.lag_max, whole);
+        self.divide();
+        self.clients.forget(|client| client.is_idle(now));
+        self.tenants.forget(|tenant| tenant.is_idle(now));
+        self.addresses.forget(|address| address.failures.is_full(now) && address.refusals.is_full(now));
+    }
+
+    fn divide(&mut self) {
+        let capped =
+            |tenant: &ByTenant| tenant.controller.limit().map_or(tenant.demand, |limit| limit.min(tenant.demand));
+        self.fair = self.whole.limit().and_then(|limit| {
+            let mut demands: Vec<u64> = self.tenants.each().map(|(_, tenant)| capped(tenant)).collect();
+            level(&mut demands, limit).map(|level| level.max(1))
+        });
+        let fair = self.fair.unwrap_or(u64::MAX);
+        let is_one_content = self.tenants.each().any(|(_, tenant)| tenant.demand > 0 && tenant.demand <= fair);
+        let mut clients = self.clients.each().filter_map(|(key, client)| Some((key?.tenant, client.demand))).peekable();
+        for (key, tenant) in self.tenants.each() {
+            let mut demands = Vec::new();
+            while let Some((_, demand)) = clients.next_if(|(of, _)| key.is_some_and(|key| *of <= key)) {
+                demands.push(demand);
+            }
+            let level = level(&mut demands, capped(tenant).min(fair)).map(|level| level.max(1));
+            let is_client_content =
+                level.is_some_and(|level| demands.iter().any(|demand| (1..=level).contains(demand)));
+            tenant.is_to_blame = is_client_content || (is_one_content && tenant.demand > fair);
+            tenant.level = level;
+        }
+    }
+
+    /// The rate that is admitted in all, in units per second; `None` without an overload of the whole server.
+    pub fn limit(&self) -> Option<u64> {
+        self.whole.limit()
+    }
+
+    /// The rate that is admitted for a tenant because requests wait too long for its engine.
+    pub fn limit_of(&self, tenant: TenantId) -> Option<u64> {
+        self.tenants.get(tenant)?.controller.limit()
+    }
+
+    /// Whether nothing is left to be measured: nobody asked for anything lately, and no limit is in effect.
+    pub fn is_calm(&self) -> bool {
+        let tracked = [self.clients.len(), self.tenants.len(), self.addresses.len()];
+        tracked == [0; 3] && self.whole.limit().is_none()
+    }
+}
+
+impl ByClient {
+    fn is_idle(&self, now: Span) -> bool {
+        let buckets = [self.fixed, self.share, self.refusals];
+        self.demand == 0 && self.asked == 0 && buckets.iter().all(|bucket| bucket.is_full(now))
+    }
+}
+
+impl ByTenant {
+    fn is_idle(&self, now: Span) -> bool {
+        self.demand == 0 && self.fixed.is_full(now) && self.controller.limit().is_none()
+    }
+}
+
+/// Counts a refusal. Returns whether there were so many that the client cannot heed them.
+fn is_ignored(refusals: &mut Bucket, now: Span) -> bool {
+    !refusals.try_take(now, Rate::new(REFUSALS_PER_SECOND, FIXED_WINDOW))
+}

@@ -1,0 +1,228 @@
+//! Where requests are admitted or refused, and the watch over how long they wait; see [`edge::admission`].
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use edge::admission::{
+    Address, Admission, By, Client, Limits, RATE_LIMIT, RATE_LIMIT_POLICY, Refusal, Standing, units,
+};
+use edge::auth::Caller;
+use engine::Sender;
+use tokio::sync::{Notify, Semaphore};
+use types::{Span, TenantId};
+
+use crate::clock::{Stopwatch, span};
+use crate::http::app::App;
+use crate::http::failure::Failure;
+use crate::http::host::Host;
+use crate::metrics::Metrics;
+
+/// How often the watch looks how late it is.
+const TICK: Duration = Duration::from_millis(10);
+/// How long a window of measurements is, at the end of which limits change.
+const WINDOW: Duration = Duration::from_millis(100);
+/// How long the answer to a sender waits that ignores refusals, so that each of its connections asks at most ten times a second.
+const HELD_BACK: Duration = Duration::from_millis(100);
+/// Most answers that wait at the same time. Further ones are sent at once.
+const HELD_BACK_MAX: usize = 4_096;
+/// How often the log says how many requests were refused.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(crate) struct Doors {
+    admission: Mutex<Admission>,
+    /// The clock of the admission.
+    clock: Stopwatch,
+    is_watching: AtomicBool,
+    begun: Notify,
+    held_back: Semaphore,
+    metrics: Arc<Metrics>,
+}
+
+/// A request that was admitted.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    client: Client,
+    quota: Option<u32>,
+    units: u64,
+    standing: Standing,
+}
+
+impl Doors {
+    pub(crate) fn new(limits: Limits, metrics: Arc<Metrics>) -> Self {
+        Self {
+            admission: Mutex::new(Admission::new(limits)),
+            clock: Stopwatch::start(),
+            is_watching: AtomicBool::new(false),
+            begun: Notify::new(),
+            held_back: Semaphore::new(HELD_BACK_MAX),
+            metrics,
+        }
+    }
+
+    fn now(&self) -> Span {
+        span(self.clock.elapsed())
+    }
+
+    /// The admission, which is about to change, so that the watch has to run.
+    fn lock(&self) -> MutexGuard<'_, Admission> {
+        if !self.is_watching.load(Ordering::Relaxed) {
+            self.begun.notify_one();
+        }
+        self.admission.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refused(&self, refusal: Box<Refusal>) -> Failure {
+        self.metrics.count_refused(refusal.by);
+        refusal.into()
+    }
+
+    /// Admits a request of a caller, or refuses it. `quota` is the quota of the tenant, if it has one.
+    ///
+    /// # Errors
+    /// If the request is refused.
+    pub(crate) fn admit(
+        &self,
+        (app, quota): (&App, Option<u32>),
+        caller: &Caller,
+        headers: &HeaderMap,
+    ) -> Result<Admitted, Failure> {
+        let api_key = match caller.sender {
+            Sender::ApiKey(credential) => Some(credential),
+            Sender::Token { .. } => None,
+        };
+        let client = Client { tenant: app.core.tenant(), actor: caller.actor, api_key };
+        let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let units = units(declared.unwrap_or(0));
+        let asked = self.lock().ask(self.now(), client, units, quota);
+        let standing = asked.map_err(|refusal| self.refused(refusal))?;
+        self.metrics.requests_admitted.inc();
+        Ok(Admitted { client, quota, units, standing })
+    }
+
+    /// Counts the body of an admitted request if it is larger than its head said.
+    pub(crate) fn received(&self, admitted: &mut Admitted, body_bytes: usize) {
+        let received = units(u64::try_from(body_bytes).unwrap_or(u64::MAX));
+        let more = received.saturating_sub(admitted.units);
+        if more > 0 {
+            admitted.units = received;
+            self.lock().add(self.now(), admitted.client, more, admitted.quota);
+        }
+    }
+
+    /// Counts the answer to an admitted request, and adds to it how the client stands with its limits.
+    pub(crate) fn answered(&self, admitted: &Admitted, answer: &mut HeaderMap) {
+        self.lock().answered(admitted.client.tenant, admitted.units);
+        show(admitted.standing, answer);
+    }
+
+    /// Asks whether a credential of this address may be checked if that is costly.
+    ///
+    /// # Errors
+    /// If too many requests from there could not be authenticated.
+    pub(crate) fn may_check(&self, address: Address) -> Result<(), Failure> {
+        let asked = self.lock().may_check(self.now(), address);
+        asked.map_err(|refusal| self.refused(refusal))
+    }
+
+    /// Counts a request that could not be authenticated, and chooses its answer: after too many, the sender learns nothing more.
+    pub(crate) fn unauthenticated(&self, address: Address, failure: Failure) -> Failure {
+        if failure.status() != 401 {
+            return failure;
+        }
+        match self.lock().failed(self.now(), address) {
+            Ok(()) => failure,
+            Err(refusal) => self.refused(refusal),
+        }
+    }
+
+    /// Delays the answer to a sender that ignores refusals.
+    pub(crate) async fn hold_back(&self, failure: &Failure) {
+        if failure.refusal().is_some_and(|refusal| refusal.is_ignored)
+            && let Ok(_waits) = self.held_back.try_acquire()
+        {
+            tokio::time::sleep(HELD_BACK).await;
+        }
+    }
+
+    fn end_window(&self, length: Duration, lag: Duration, waits: &[(TenantId, Duration)]) -> bool {
+        let wait = |tenant: TenantId| {
+            let found = waits.iter().find(|(of, _)| *of == tenant);
+            found.map_or(Span::ZERO, |(_, wait)| span(*wait))
+        };
+        let mut admission = self.admission.lock().unwrap_or_else(PoisonError::into_inner);
+        admission.end_window(self.now(), span(length), span(lag), wait);
+        let (limit, is_calm) = (admission.limit(), admission.is_calm());
+        drop(admission);
+        let longest = waits.iter().map(|(_, wait)| *wait).max().unwrap_or_default();
+        self.metrics.set_admission(lag.as_secs_f64(), longest.as_secs_f64(), limit);
+        is_calm
+    }
+}
+
+/// Adds how a client stands with its limits to an answer.
+pub(crate) fn show(standing: Standing, answer: &mut HeaderMap) {
+    let Some((policy, state)) = standing.fields() else { return };
+    for (name, value) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, state)] {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            answer.insert(name, value);
+        }
+    }
+}
+
+/// Measures how late tasks are and how long requests wait for engines, as long as there are requests. Runs forever, as a task of
+/// its own.
+pub(crate) async fn watch(host: Arc<Host>) -> std::convert::Infallible {
+    let doors = &host.doors;
+    loop {
+        doors.begun.notified().await;
+        doors.is_watching.store(true, Ordering::Relaxed);
+        let mut report = Report::new(&doors.metrics);
+        let (mut window, mut lag) = (Stopwatch::start(), Duration::MAX);
+        loop {
+            let tick = Stopwatch::start();
+            tokio::time::sleep(TICK).await;
+            lag = lag.min(tick.elapsed().saturating_sub(TICK));
+            if window.elapsed() < WINDOW {
+                continue;
+            }
+            let length = window.elapsed();
+            let waits = host.tenants.take_queue_waits();
+            let is_calm = doors.end_window(length, lag, &waits);
+            report.write(&doors.metrics, is_calm);
+            if is_calm {
+                break;
+            }
+            (window, lag) = (Stopwatch::start(), Duration::MAX);
+        }
+        doors.is_watching.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Logs how many requests were refused. A line for each would cost more than the refusal.
+struct Report {
+    since: Stopwatch,
+    before: [u64; By::ALL_NAMES.len()],
+}
+
+impl Report {
+    fn new(metrics: &Metrics) -> Self {
+        Self { since: Stopwatch::start(), before: metrics.refused() }
+    }
+
+    fn write(&mut self, metrics: &Metrics, is_last: bool) {
+        if !is_last && self.since.elapsed() < REPORT_EVERY {
+            return;
+        }
+        let refused = metrics.refused();
+        if refused != self.before {
+            let [client, tenant, address, share, server] = std::array::from_fn(|by| {
+                refused.get(by).zip(self.before.get(by)).map_or(0, |(now, before)| now - before)
+            });
+            tracing::warn!(client, tenant, address, share, server, "requests were refused, by what limits them");
+        }
+        *self = Self { since: Stopwatch::start(), before: refused };
+    }
+}
