@@ -2,7 +2,9 @@
 //! OpenAPI document.
 
 mod build;
+mod of_api_keys;
 mod of_approvals;
+mod of_audit;
 mod of_identity;
 mod of_proofs;
 mod of_tenants;

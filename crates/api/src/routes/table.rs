@@ -4,17 +4,14 @@ use engine::Verb;
 
 use super::build::{batch, change, create, end, events, get, list, open, order, packed, setting, shown, verb};
 use super::parameters::{
-    ACCOUNT, ACTOR, ADDRESS_PREFIX, AFTER, AT, BALANCES, BYTES, CLOCK, CODE, CURSOR, DECISION, ENTITY, FROM, HOLDER,
-    KIND, LABEL, LEDGER, LIMIT, MAX_AMOUNT, MAX_TIMESTAMP, METADATA, MIN_AMOUNT, MIN_TIMESTAMP, OF_ACCOUNT, OF_PAYMENT,
-    OFFSET, REASON, REVERSED, SEGMENT, SIDE, SINCE, STATUS, TAG, TEMPLATE, TO, TYPE, UNTIL, USER_DATA_32, USER_DATA_64,
-    USER_DATA_128, WAIT_MS,
+    ACCOUNT, ADDRESS_PREFIX, AFTER, AT, BALANCES, BYTES, CLOCK, CODE, CURSOR, DECISION, ENTITY, FROM, HOLDER, LABEL,
+    LEDGER, LIMIT, MAX_AMOUNT, MAX_TIMESTAMP, METADATA, MIN_AMOUNT, MIN_TIMESTAMP, OFFSET, REASON, REVERSED, SEGMENT,
+    SIDE, STATUS, TAG, TEMPLATE, TO, TYPE, USER_DATA_32, USER_DATA_64, USER_DATA_128, WAIT_MS,
 };
 use super::{
-    Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Tag, of_approvals, of_identity, of_proofs,
-    of_tenants, page, shape,
+    Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Tag, of_api_keys, of_approvals, of_audit,
+    of_identity, of_proofs, of_tenants, page, shape,
 };
-use crate::api_keys::{ApiKey, ApiKeyBody, CreatedApiKey};
-use crate::audit::AuditItem;
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
 use crate::entities::Entity;
@@ -485,34 +482,10 @@ pub const ROUTES: &[Route] = &[
         shape::<Policy>(),
         "Look up the active policy",
     ),
-    create(
-        Operation::CreateApiKey,
-        "/v1/api-keys",
-        Scope::KEYS_MANAGE,
-        Key::Request,
-        (shape::<ApiKeyBody>(), shape::<CreatedApiKey>()),
-        "Create an API key, which this answer shows once",
-    ),
-    list(
-        Operation::ListApiKeys,
-        "/v1/api-keys",
-        Scope::KEYS_READ,
-        &[CURSOR, LIMIT],
-        page::<ApiKey>(),
-        "List API keys in the order of their numbers, also those that have expired or were revoked",
-    ),
-    get(Operation::GetApiKey, "/v1/api-keys/{id}", Scope::KEYS_READ, shape::<ApiKey>(), "Look up an API key"),
-    Route {
-        method: Method::Post,
-        body: Body::Empty(shape::<VerbBody>()),
-        ..get(
-            Operation::RevokeApiKey,
-            "/v1/api-keys/{id}/revoke",
-            Scope::KEYS_MANAGE,
-            shape::<ApiKey>(),
-            "Revoke an API key: no request with it succeeds after the answer; to repeat the request changes nothing",
-        )
-    },
+    of_api_keys::CREATE,
+    of_api_keys::LIST,
+    of_api_keys::GET,
+    of_api_keys::REVOKE,
     of_tenants::CREATE_TENANT,
     of_tenants::LIST_TENANTS,
     of_tenants::GET_TENANT,
@@ -520,23 +493,8 @@ pub const ROUTES: &[Route] = &[
     of_tenants::RESUME_TENANT,
     of_tenants::REMOVE_TENANT,
     of_tenants::SET_TENANT_QUOTAS,
-    list(
-        Operation::ListAudit,
-        "/v1/audit",
-        Scope::AUDIT_READ,
-        &[CURSOR, LIMIT, ACTOR, KIND, SINCE, UNTIL, OF_PAYMENT, OF_ACCOUNT, REVERSED],
-        page::<AuditItem>(),
-        "List who did what: the entries that principals caused. A page may be short although `next_cursor` continues",
-    ),
-    list(
-        Operation::ListInstallationAudit,
-        "/v1/installation/audit",
-        Scope::AUDIT_READ,
-        &[CURSOR, LIMIT, ACTOR, KIND, SINCE, UNTIL, REVERSED],
-        page::<AuditItem>(),
-        "List who administered the installation: its tenants, issuers, clients and roles. Only for the first tenant, and \
-         with the scope `tenants:read` as well",
-    ),
+    of_audit::LIST,
+    of_audit::LIST_OF_INSTALLATION,
     of_approvals::GET_RULES,
     of_approvals::SET_RULES,
     of_approvals::CREATE_PROPOSAL,

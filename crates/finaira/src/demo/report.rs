@@ -331,9 +331,13 @@ mod tests {
                 credits_pending: 0,
             },
             actors: Actors {
-                programs: [("shop", "developer"), ("review-desk", "reviewer"), ("analyst", "analyst")]
-                    .map(|(name, role)| Acted { name: name.to_owned(), role, entries: 123_456 })
-                    .into(),
+                programs: [
+                    ("shop", "developer", 234_567),
+                    ("review-desk", "reviewer", 12_345),
+                    ("analyst", "analyst", 2),
+                ]
+                .map(|(name, role, entries)| Acted { name: name.to_owned(), role, entries })
+                .into(),
                 administered: 4,
             },
             elapsed: Duration::from_secs(2),
