@@ -29,10 +29,16 @@ const LENGTH_DIGITS: usize = 8;
 
 impl Request {
     pub(super) fn post(path: &str, key: &str, media_type: &str) -> Self {
-        let before = format!(
-            "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Type: {media_type}\r\n\
-             Content-Length: "
-        );
+        Self::with_head(path, &format!("Authorization: Bearer {key}\r\nContent-Type: {media_type}\r\n"))
+    }
+
+    /// A form, which has the credentials in it.
+    pub(super) fn form(path: &str) -> Self {
+        Self::with_head(path, "Content-Type: application/x-www-form-urlencoded\r\n")
+    }
+
+    fn with_head(path: &str, headers: &str) -> Self {
+        let before = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: ");
         let length_at = before.len();
         let bytes = format!("{before}{}\r\n\r\n", "0".repeat(LENGTH_DIGITS)).into_bytes();
         Self { head_bytes: bytes.len(), bytes, length_at }

@@ -9,6 +9,7 @@ mod queries;
 mod report;
 mod settings;
 mod tls;
+mod token;
 mod workload;
 
 use std::path::Path;
@@ -69,7 +70,8 @@ fn measure(settings: &Settings, data: &Path) -> anyhow::Result<Figures> {
     let target = Target { address: server.address, key: &key };
     prepare(settings, target)?;
 
-    let loaded = load::run(settings, target)?;
+    let token = settings.token.then(|| token::get(target)).transpose()?;
+    let loaded = load::run(settings, Target { key: token.as_deref().unwrap_or(&key), ..target })?;
     let draining = Stopwatch::start();
     load::drain_proofs(settings.proofs, target)?;
     let drain_s = load::drain(target)?.then(|| draining.elapsed().as_secs_f64());

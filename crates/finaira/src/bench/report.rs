@@ -79,6 +79,7 @@ impl Figures {
                 "proofs": settings.proofs.name(),
                 "http": settings.http,
                 "queries": settings.queries,
+                "token": settings.token,
             },
         })
     }

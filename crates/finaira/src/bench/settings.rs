@@ -48,6 +48,9 @@ pub(crate) struct Settings {
     /// Keep the server's data in this directory, which must be empty or new; by default, use a temporary one
     #[arg(long, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,
+    /// Send access tokens of the built-in issuer instead of the API key
+    #[arg(long)]
+    pub(super) token: bool,
     #[command(flatten)]
     pub(super) tls: Tls,
     /// Print one JSON object on the last line
@@ -106,6 +109,7 @@ impl Settings {
             http: false,
             queries: 0,
             data: None,
+            token: false,
             tls: Tls::default(),
             json: false,
         }

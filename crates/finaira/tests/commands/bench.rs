@@ -20,6 +20,7 @@ fn batches_of_every_kind_succeed() {
     let settings = json!({
         "count": 20_000, "accounts": 100, "batch": 8_189, "clients": 1, "ids": "time", "zipf": null, "hot_percent": 0,
         "pending_percent": 0, "index": "standard", "http": false, "queries": 100, "proofs": "on",
+        "token": false,
     });
     assert_eq!(figures["settings"], settings);
     for name in ["transfers_per_second", "batch_ms_p50", "batch_ms_p99", "batch_ms_max", "disk_bytes_per_transfer"] {
@@ -31,6 +32,13 @@ fn batches_of_every_kind_succeed() {
     let figures = run(&[&["--count", "20000", "--batch", "700"], options.as_slice()].concat());
     assert_eq!(figures["settings"]["zipf"], 0.99);
     assert_eq!(figures["raw_fdatasync_per_second"], Value::Null);
+}
+
+#[test]
+fn single_transfers_with_access_tokens_succeed() {
+    let figures = run(&["--http", "--token", "--count", "2000", "--accounts", "100", "--clients", "4"]);
+    assert_eq!((&figures["settings"]["token"], &figures["settings"]["batch"]), (&json!(true), &json!(1)), "{figures}");
+    assert!(figures["transfers_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{figures}");
 }
 
 #[test]

@@ -163,7 +163,7 @@ impl<'a> Scene<'a> {
         };
         std::thread::scope(|scope| {
             let _over = Over(&is_over);
-            let senders: Vec<_> = (0..SENDERS).map(|_| scope.spawn(&send)).collect();
+            let senders: Vec<_> = (0..SENDERS).map(|_| scope.spawn(send)).collect();
             // Long enough that each sender began anew.
             let settle = || {
                 let seen = rounds.load(Ordering::Relaxed);

@@ -18,6 +18,7 @@ use super::load;
 use super::process::{self, Process};
 use super::settings::{self, Proofs};
 use super::tls::Tls;
+use super::token;
 use crate::bundle_folder;
 use crate::stdio::outln;
 
@@ -60,6 +61,9 @@ pub(crate) struct Settings {
     /// Keep the server's data in this directory, which must be empty or new; by default, use a temporary one
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Send access tokens of the built-in issuer instead of the API key
+    #[arg(long)]
+    token: bool,
     #[command(flatten)]
     tls: Tls,
     /// Print one JSON object on the last line
@@ -113,7 +117,9 @@ fn measure(settings: &Settings, policy: &Bundle, town: &Town, data: &Path) -> an
     let target = Target { address: server.address, key: &key };
     activate(policy, target)?;
     let load = Load { count: settings.count(), batch: settings.batch, clients: settings.clients };
-    let driven = drive::drive(load, target.address, |number| Payments::new(town, settings, &key, number))?;
+    let token = settings.token.then(|| token::get(target)).transpose()?;
+    let credential = token.as_deref().unwrap_or(&key);
+    let driven = drive::drive(load, target.address, |number| Payments::new(town, settings, credential, number))?;
     let decided = Payments::sum(&driven.traffic);
     let draining = Stopwatch::start();
     load::drain_proofs(settings.proofs, target)?;

@@ -106,6 +106,7 @@ impl Figures {
                 "decline_percent": settings.decline_percent,
                 "policy": settings.policy,
                 "proofs": settings.proofs.name(),
+                "token": settings.token,
             },
         })
     }
