@@ -248,6 +248,9 @@ pub enum ApprovalRefusal {
     Ended { proposal: ProposalId, status: ProposalStatus },
     #[error("{0} proposals are open, which is the limit; end some of them first")]
     TooManyOpen(usize),
+    /// What is approved is what was proposed.
+    #[error("a proposal to open import {0} is open, so it takes no further rows; withdraw the proposal first")]
+    ImportProposed(ImportId),
 }
 
 /// A proposal as the state keeps it.
@@ -281,6 +284,8 @@ pub(crate) struct Approvals {
     by_id: BTreeMap<ProposalId, Seq>,
     /// Those that nobody ended, by their expiry. Those that have expired stay here until the next fact about a proposal.
     open: BTreeSet<(Timestamp, Seq)>,
+    /// The imports that those would open.
+    imports: BTreeSet<(ImportId, Timestamp, Seq)>,
     /// Those that ended, the earliest first.
     ended: VecDeque<Seq>,
 }
@@ -297,12 +302,26 @@ impl Approvals {
         if is_full { Err(ApprovalRefusal::TooManyOpen(PROPOSALS_OPEN_MAX)) } else { Ok(()) }
     }
 
+    /// Checks that no proposal to open this import is open at `at`.
+    pub(crate) fn check_rows(&self, import: ImportId, at: Timestamp) -> Result<(), ApprovalRefusal> {
+        let newest = (import, Timestamp::MAX, Seq::new(u64::MAX));
+        match self.imports.range(..=newest).next_back() {
+            Some((proposed, expiry, _)) if *proposed == import && *expiry > at => {
+                Err(ApprovalRefusal::ImportProposed(import))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     pub(crate) fn apply(&mut self, header: &Header, fact: &ApprovalFact) {
         match fact {
             ApprovalFact::RulesSet(rules) => self.rules = rules.clone(),
             ApprovalFact::ProposalMade(made) => {
                 self.let_expire(header.decided_at);
                 self.open.insert((made.expires_at, header.seq));
+                if let Proposed::OpenImport(import) = made.operation {
+                    self.imports.insert((import, made.expires_at, header.seq));
+                }
                 let earlier = self.by_id.insert(made.proposal, header.seq);
                 assert!(earlier.is_none(), "ENG-40: a proposal that the engine remembers is made once");
                 let (made_by, made_at) = (header.actor, header.decided_at);
@@ -316,6 +335,9 @@ impl Approvals {
                 assert!(was_open, "ENG-41: only a proposal that is open ends");
                 known.ended = Some((*end, header.actor, header.decided_at));
                 let seq = known.seq;
+                if let Proposed::OpenImport(import) = known.made.operation {
+                    self.imports.remove(&(import, known.made.expires_at, seq));
+                }
                 // It was open when the first entry of its approval was decided, a few nanoseconds before this one.
                 self.let_expire(header.decided_at);
                 self.note_end(seq);
@@ -329,6 +351,9 @@ impl Approvals {
             && expiry <= at
         {
             self.open.pop_first();
+            if let Some(Proposed::OpenImport(import)) = self.proposals.get(&seq).map(|known| &known.made.operation) {
+                self.imports.remove(&(*import, expiry, seq));
+            }
             self.note_end(seq);
         }
     }

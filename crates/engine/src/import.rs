@@ -111,7 +111,7 @@ impl Engine {
         (id, first, rows): (ImportId, u64, &[NewAccount]),
         sink: &mut dyn Sink,
     ) -> Answered<ImportCommand> {
-        let (number, passed) = self.next_row(id, first, |status| status.progress.accounts)?;
+        let (number, passed) = self.next_row(now, id, (first, rows.len()), |status| status.progress.accounts)?;
         for (row, new) in (first..).zip(rows).skip(passed) {
             let planned = self.state.ledger.plan_staged_account(self.next_instant(now), number, new);
             match (planned.outcome, planned.fact) {
@@ -133,7 +133,7 @@ impl Engine {
         (id, first, rows): (ImportId, u64, &[NewTransfer]),
         sink: &mut dyn Sink,
     ) -> Answered<ImportCommand> {
-        let (number, passed) = self.next_row(id, first, |status| status.progress.transfers)?;
+        let (number, passed) = self.next_row(now, id, (first, rows.len()), |status| status.progress.transfers)?;
         for (row, new) in (first..).zip(rows).skip(passed) {
             let planned = self.state.ledger.plan_staged_transfer(self.next_instant(now), number, new);
             match (planned.outcome, planned.fact) {
@@ -151,14 +151,19 @@ impl Engine {
     /// The number of the import, and how many rows, from number `first` onwards, are already staged.
     fn next_row(
         &self,
+        now: Timestamp,
         id: ImportId,
-        first: u64,
+        (first, count): (u64, usize),
         staged: impl Fn(&ImportStatus) -> u64,
     ) -> Result<(ledger::ImportNumber, usize), Refusal> {
         let status = self.state.ledger.staged_import(id)?;
         let next = staged(status);
         let passed = next.checked_sub(first).ok_or(ImportRefusal::RowsMissing { next, first })?;
-        Ok((status.import.number, usize::try_from(passed).unwrap_or(usize::MAX)))
+        let passed = usize::try_from(passed).unwrap_or(usize::MAX);
+        if passed < count {
+            self.state.approvals.check_rows(id, self.next_instant(now))?;
+        }
+        Ok((status.import.number, passed))
     }
 
     fn commit_row(&mut self, now: Timestamp, request: &Request, fact: ledger::Fact, sink: &mut dyn Sink) {

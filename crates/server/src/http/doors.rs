@@ -138,6 +138,13 @@ impl Doors {
         }
     }
 
+    /// Counts a request that could not be authenticated. The next one learns that there were too many.
+    pub(crate) fn note_unauthenticated(&self, address: Address) {
+        if let Err(refusal) = self.lock().failed(self.now(), address) {
+            tracing::debug!(refusal = ?refusal.by, "too many requests of an address could not be authenticated");
+        }
+    }
+
     /// Delays the answer to a sender that ignores refusals.
     pub(crate) async fn hold_back(&self, failure: &Failure) {
         if failure.refusal().is_some_and(|refusal| refusal.is_ignored)

@@ -9,7 +9,7 @@ use axum::http::HeaderMap;
 use edge::admission::Address;
 use edge::auth::{AuthError, Caller, Presented};
 use engine::{AdmitSubject, PrincipalKind, Sender};
-use oauth::VerifiedToken;
+use oauth::{Scopes, VerifiedToken};
 use types::{ActorId, CredentialId, RequestId, TenantId, TokenSubject, shorten};
 use vault::{ApiKey, KeyTenant};
 
@@ -106,6 +106,11 @@ impl Host {
                 again.map_err(TokenRefusal::into_problem)?
             }
         };
+        if token.scopes == Scopes::default() {
+            // Before it becomes a principal, of which a tenant has a limited number.
+            let detail = "no rule of the issuer gives this token a scope";
+            return Err(Problem::new(ErrorCode::InsufficientScope, detail).into());
+        }
         let tenant = token.tenant;
         if tenant != home.core.tenant() {
             let known = self.tenants.known(tenant).ok_or_else(|| unknown_tenant(tenant))?;

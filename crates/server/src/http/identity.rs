@@ -27,7 +27,8 @@ pub(crate) async fn create_client(call: Call) -> Handled {
     let before = request.and_then(|request| call.settings().client_of(request).cloned());
     if let Some(Added { item, added_at, .. }) = before {
         let is_same = (&item.name, &item.grant, item.binding) == (&new.name, &new.grant, new.binding)
-            && new.id.as_ref().is_none_or(|id| *id == item.id);
+            && new.id.as_ref().is_none_or(|id| *id == item.id)
+            && new.tenant.unwrap_or(call.app.core.tenant()) == item.tenant;
         if !is_same {
             let detail = format!("the Idempotency-Key was used to register the client `{}`, which differs", item.id);
             return Err(Problem::new(ErrorCode::RequestIdReused, detail).into());
@@ -75,6 +76,8 @@ pub(crate) async fn rotate_client_secret(call: Call) -> Handled {
     if item.state == ClientState::Revoked {
         return Err(conflict("was revoked").into());
     }
+    // Whoever has the new secret can do what the client can.
+    call.must_hold(&item.grant, "/client_id")?;
     let secret = new_secret();
     let hashes = hashes.last().copied().into_iter().chain([secret.hash(&item.id)]).collect();
     let client = Client { authentication: ClientAuthentication::SecretHashes(hashes), ..(*item).clone() };

@@ -36,7 +36,7 @@ pub(crate) fn token(call: &Call) -> Handled {
             tracing::debug!(client = granted.client_id, token = granted.id, "a token was issued");
             Ok(json(StatusCode::OK, granted.to_json()))
         }
-        Err(refusal) => Ok(refused(&refusal)),
+        Err(refusal) => Ok(call.refused(&refusal)),
     }
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn introspect(call: &Call) -> Handled {
     });
     Ok(match found {
         Ok(found) => json(StatusCode::OK, found.to_json()),
-        Err(refusal) => refused(&refusal),
+        Err(refusal) => call.refused(&refusal),
     })
 }
 
@@ -70,7 +70,7 @@ pub(crate) async fn revoke(call: Call) -> Handled {
             let answered = system.ask_as((system.tenant(), ActorId::SYSTEM), RequestId::default(), put).await?;
             answered.map_err(|refusal| Problem::from(&refusal))?;
         }
-        Err(refusal) => return Ok(refused(&refusal)),
+        Err(refusal) => return Ok(call.refused(&refusal)),
     }
     Ok(json(StatusCode::OK, "{}".to_owned()))
 }
@@ -83,6 +83,15 @@ impl Call {
             Problem::new(ErrorCode::IssuerOff, detail)
         };
         Ok((identity, identity.built_in().ok_or_else(off)?))
+    }
+
+    /// The answer to a refused request. Clients that could not be authenticated count for their address.
+    fn refused(&self, refusal: &Refusal) -> Response {
+        let response = refused(refusal);
+        if response.status() == StatusCode::UNAUTHORIZED {
+            self.host.doors.note_unauthenticated(self.from);
+        }
+        response
     }
 
     /// Calls `with` with the request as the issuer takes it.
