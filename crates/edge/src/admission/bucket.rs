@@ -76,6 +76,7 @@ impl Bucket {
 }
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, clippy::integer_division, reason = "small numbers in tests")]
 mod tests {
     use super::*;
 

@@ -70,6 +70,7 @@ pub(super) const fn middle(a: u64, b: u64) -> u64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, clippy::integer_division, reason = "small numbers in tests")]
 mod tests {
     use super::*;
 

@@ -14,6 +14,12 @@ mod share;
 mod table;
 
 #[cfg(test)]
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::integer_division,
+    clippy::indexing_slicing,
+    reason = "small numbers in tests"
+)]
 mod tests;
 
 use std::net::IpAddr;

@@ -1,4 +1,9 @@
 //! Load for a server under test: many connections on one thread, which send requests at a given rate, or as fast as answers come.
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "rates and numbers of connections are small"
+)]
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;

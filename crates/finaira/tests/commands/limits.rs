@@ -1,4 +1,9 @@
 //! Limits on requests, with the real binary: what a client sees of them, an overload, and a flood of another tenant.
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a number of connections is small and positive"
+)]
 
 use std::time::Duration;
 
