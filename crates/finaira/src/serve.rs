@@ -113,7 +113,7 @@ pub(crate) struct Arguments {
     /// How long a tenant other than the first stays open without a request; the next request opens it again
     #[arg(long, env = "FINAIRA_TENANT_IDLE", value_name = "TIME", default_value = "10m")]
     tenant_idle: Span,
-    /// Address that clients use, such as https://pay.example: the name of the built-in issuer of access tokens; without it, the
+    /// Address that clients use, such as `https://pay.example`: the name of the built-in issuer of access tokens; without it, the
     /// address that the server listens on, if that is a loopback address
     #[arg(long, env = "FINAIRA_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,

@@ -88,6 +88,12 @@ pub(crate) const MORE: &[&str] = &[
     "POST /v1/proposals/50/withdraw\n{}",
     "POST /v1/payments\n{\"id\": \"42\", \"type\": \"card\", \"amount\": \"90000\", \"asset\": \"EUR/2\", \
      \"attributes\": {\"customer\": \"ann\"}}",
+    "POST /v1/tenants\n{\"name\": \"acme\", \"mode\": \"test\", \"sandbox_of\": 2, \"quotas\": {\"requests_per_second\": 100}}",
+    "POST /v1/tenants/2/quotas\n{\"requests_per_second\": 100, \"disk_bytes\": 1073741824}",
+    "POST /v1/clients\n{\"name\": \"shop\", \"tenant\": 2, \"role\": \"developer\", \"authentication\": {\"method\": \"client_secret\"}}",
+    "POST /v1/issuers\n{\"issuer\": \"https://id.example\", \"audience\": \"pay\", \"algorithms\": [\"ES256\"], \"tenants\": \
+     {\"fixed\": 1}, \"rules\": [{\"claim\": [\"realm_access\", \"roles\"], \"value\": \"pay\", \"scopes\": [\"payments:write\"]}]}",
+    "POST /v1/roles\n{\"name\": \"cashier\", \"scopes\": [\"payments:read\", \"payments:write\"], \"summary\": \"Takes cards.\"}",
 ];
 
 /// Valid queries.

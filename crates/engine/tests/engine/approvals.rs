@@ -361,6 +361,25 @@ fn opening_an_import_waits_for_an_approval() {
 }
 
 #[test]
+fn an_import_takes_no_more_rows_while_its_opening_is_proposed() {
+    let mut world = World::under(strict());
+    let id = stage(&mut world);
+    let stage = |world: &mut World, first, number: u128| {
+        let moved = NewTransfer { timestamp_ns: 100 + first, ..transfer(number, 50, 51, 9) };
+        world.ask(PROPOSER, ImportCommand::StageTransfers { id, first, rows: vec![moved] }).map(|(made, _)| made)
+    };
+    assert_eq!(world.propose(PROPOSER, 7, Proposable::OpenImport(id)), Ok(Made::Now));
+    let barred = Err(ApprovalRefusal::ImportProposed(id).into());
+    assert_eq!(stage(&mut world, 1, 53), barred);
+    assert_eq!(stage(&mut world, 0, 52), Ok(Made::Now), "a repeated row adds nothing");
+    assert_eq!(world.end(PROPOSER, 7, ProposalEnd::Withdrawn), Ok(Made::Now));
+    assert_eq!(stage(&mut world, 1, 53), Ok(Made::Now));
+    world.carry_out(8, Proposable::OpenImport(id));
+    assert_eq!(world.account(51).account.credits_posted, Amount::new(18));
+    world.replays();
+}
+
+#[test]
 fn nobody_weakens_the_rules_alone() {
     let mut world = World::under(strict());
     let dollar = Asset::new("USD", 2).expect("an asset");
