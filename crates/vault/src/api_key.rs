@@ -261,7 +261,7 @@ mod tests {
             (&format!("fin_t05_7_{secret}"), ApiKeyParseError::Tenant),
             (&format!("fin_t4294967296_7_{secret}"), ApiKeyParseError::Tenant),
             (&format!("fin_test_7_{secret}"), ApiKeyParseError::Shape),
-            (&format!("fin_test_test_t5_7_{secret}"), ApiKeyParseError::Shape),
+            (&format!("fin_test_test_t5_7_{secret}"), ApiKeyParseError::Tenant),
             (&format!("fin_T5_7_{secret}"), ApiKeyParseError::Number),
             ("fin_t5_7", ApiKeyParseError::Shape),
             (&format!("fin_7_{}", secret.replace("AQE", "A+E")), ApiKeyParseError::Secret),

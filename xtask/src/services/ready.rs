@@ -41,7 +41,8 @@ fn answers(port: u16, path: &str) -> bool {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut stream = TcpStream::connect_timeout(&address, ANSWER_PATIENCE)?;
         stream.set_read_timeout(Some(ANSWER_PATIENCE))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
         let mut start = [0; 12];
         stream.read_exact(&mut start)?;
         Ok(start == *b"HTTP/1.1 200")
@@ -83,7 +84,8 @@ mod tests {
         let server = std::thread::spawn(move || {
             for status in ["503 Service Unavailable", "200 OK"] {
                 let (mut stream, _) = listener.accept().unwrap();
-                let mut request = [0; 64];
+                // All of it: closing a connection with unread bytes would reset it.
+                let mut request = [0; 1024];
                 let read = stream.read(&mut request).unwrap();
                 assert!(request[..read].starts_with(b"GET /ready HTTP/1.1\r\n"));
                 write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").unwrap();

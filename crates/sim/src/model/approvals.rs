@@ -7,7 +7,7 @@ use engine::{
     ProposalEnd, ProposalEnded, ProposalMade, ProposalReply, ProposalStatus, Propose, Proposed, SetLimits,
 };
 use ledger::{Fact as Moved, ImportState, NewTransfer, TransferFlags as F, TransferKey};
-use types::{ActorId, LedgerId, ProposalId, RequestId, Timestamp};
+use types::{ActorId, ImportId, LedgerId, ProposalId, RequestId, Timestamp};
 
 use super::books::Books;
 use super::ensure;
@@ -46,6 +46,12 @@ impl Approvals {
     /// Whether an approval of this proposal caused a request.
     pub(crate) fn knows(&self, request: RequestId) -> bool {
         self.proposals.contains_key(&ProposalId::new(request.get()))
+    }
+
+    /// Whether an open proposal would open this import.
+    pub(crate) fn would_open(&self, id: ImportId, at: Timestamp) -> bool {
+        let opens = |known: &&Known| matches!(known.made.operation, Proposed::OpenImport(import) if import == id);
+        self.proposals.values().filter(opens).any(|known| known.status(at) == ProposalStatus::Open)
     }
 
     pub(crate) fn apply(&mut self, header: &Header, fact: &ApprovalFact) -> Result<(), String> {

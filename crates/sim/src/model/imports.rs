@@ -55,7 +55,7 @@ impl Turn<'_, '_> {
                         || row.code.get() == 0
                         || out_of_order(books, row.timestamp_ns, import)
                 };
-                self.rows((*first, next), rows, answer, fact, wrong)
+                self.rows(*id, (*first, next), rows, answer, fact, wrong)
             }
             ImportCommand::StageTransfers { id, first, rows } => {
                 let Some((number, next)) = self.staging(*id, answer, |import| import.transfers.len() as u64)? else {
@@ -78,7 +78,7 @@ impl Turn<'_, '_> {
                         || is_taken(books, row.key)
                         || out_of_order(books, row.timestamp_ns, import)
                 };
-                self.rows((*first, next), rows, answer, fact, wrong)
+                self.rows(*id, (*first, next), rows, answer, fact, wrong)
             }
             ImportCommand::Open(id) => self.end(*id, ImportState::Opened, answer),
             ImportCommand::Discard(id) => self.end(*id, ImportState::Discarded, answer),
@@ -103,6 +103,7 @@ impl Turn<'_, '_> {
     /// Checks that each row that is not staged yet becomes staged, until one is refused.
     fn rows<R>(
         &mut self,
+        id: ImportId,
         (first, next): (u64, u64),
         rows: &[R],
         answer: &Answer,
@@ -111,6 +112,10 @@ impl Turn<'_, '_> {
     ) -> Result<(), String> {
         if first > next {
             return says(answer, "import_rows_missing");
+        }
+        let has_more = (first..).zip(rows).any(|(number, _)| number >= next);
+        if has_more && self.model.approvals.would_open(id, self.next_at()) {
+            return says(answer, "import_proposed");
         }
         let refused = match answer {
             Err(Refusal::ImportRow { row, .. }) => Some(*row),
