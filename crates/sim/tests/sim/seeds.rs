@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sim::{CRASHES_MIN, Coverage, Crash, FaultKind, Plant, REQUESTS_MIN, Summary, Violation, When, World};
 
 /// The number of seeds that the tests run by default.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 640;
 /// The first of them. Together they reach every state that `MINIMUMS` asks for, of which some are rare.
 const FIRST: u64 = 1_000;
 const BOTH: &[Crash] = &[Crash::TearsUnsynced, Crash::DropsUnsynced];
