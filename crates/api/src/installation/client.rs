@@ -39,7 +39,7 @@ pub struct Client {
 pub enum ClientAuthentication {
     /// With a secret that has one of these hashes.
     SecretHashes(Vec<Digest>),
-    /// With assertions that it signs. The public keys as JSON (RFC 7517), in the spelling of [`Json::canonical`].
+    /// With assertions that it signs. The public keys as JSON (RFC 7517), in the spelling of `Json::canonical`.
     Jwks(Box<str>),
 }
 
