@@ -60,6 +60,8 @@ pub struct PaymentRequest {
     occurred_at: Option<Timestamp>,
     /// Scalars, sorted by name; none of them is null.
     attributes: Vec<(String, Json)>,
+    /// Whether some of them were opened for this. Then no message shows any, because a policy may call them otherwise today.
+    are_opened: bool,
 }
 
 /// The fields of a payment.
@@ -100,7 +102,7 @@ impl PaymentRequest {
         let asset = fields.required("asset", |fields, name| fields.parsed(name, ASSET))?;
         let occurred_at = fields.parsed("occurred_at", "a string with an RFC 3339 time")?;
         let attributes = fields.take("attributes").map_or(Ok(Vec::new()), scalars)?;
-        Ok(Self { payment, payment_type, amount, asset, occurred_at, attributes })
+        Ok(Self { payment, payment_type, amount, asset, occurred_at, attributes, are_opened: false })
     }
 
     /// The payment as it was asked for, from the entry that decided it and from the opened personal data, with another amount. An
@@ -140,6 +142,7 @@ impl PaymentRequest {
             asset,
             occurred_at: None,
             attributes: attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            are_opened: true,
         }
     }
 
@@ -224,7 +227,7 @@ impl PaymentRequest {
             let value = value(attribute, json, entities).map_err(|unfit| {
                 // An entity may be a person.
                 let hidden = attribute.personal || matches!(attribute.kind, AttributeKind::Entity(_));
-                let shown = || if hidden { json.kind().to_owned() } else { json.found() };
+                let shown = || if hidden || self.are_opened { json.kind().to_owned() } else { json.found() };
                 let found = unfit.fault.unwrap_or_else(shown);
                 let detail = format!("found {found}, expected {}", unfit.expected);
                 Problem::new(ErrorCode::InvalidAttribute, detail).at(pointer(name))

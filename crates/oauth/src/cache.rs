@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use types::Timestamp;
 
-use crate::access_token::{Verified, VerifiedToken};
+use crate::access_token::Verified;
 
 /// How many independent parts the cache has, each with a lock.
 const SHARDS: usize = 16;
@@ -39,20 +39,19 @@ impl TokenCache {
     }
 
     /// What this token says, if it was verified before and still counts.
-    pub fn get(&self, token: &str, now: Timestamp) -> Option<Arc<VerifiedToken>> {
+    pub fn get(&self, token: &str, now: Timestamp) -> Option<Verified> {
         let hash = *blake3::hash(token.as_bytes()).as_bytes();
         let mut shard = self.shard(&hash).lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(verified) = shard.recent.get(&hash) {
             if verified.counts(now) {
-                return Some(Arc::clone(&verified.token));
+                return Some(verified.clone());
             }
             shard.recent.remove(&hash);
             return None;
         }
         let verified = shard.older.remove(&hash).filter(|verified| verified.counts(now))?;
-        let token = Arc::clone(&verified.token);
-        shard.insert(hash, verified, self.half);
-        Some(token)
+        shard.insert(hash, verified.clone(), self.half);
+        Some(verified)
     }
 
     /// Remembers what [`crate::Verifier::verify`] found about `token`.
@@ -98,9 +97,14 @@ impl Shard {
 }
 
 impl Verified {
+    /// Whether the key that verified the token is not used any more. The token then does not count either.
+    pub fn is_withdrawn(&self) -> bool {
+        self.key.is_retired()
+    }
+
     /// Whether the token still counts.
     fn counts(&self, now: Timestamp) -> bool {
-        now < self.until && !self.key.is_retired()
+        now < self.until && !self.is_withdrawn()
     }
 }
 

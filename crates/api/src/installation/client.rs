@@ -100,6 +100,20 @@ impl ClientState {
 }
 
 impl Client {
+    /// Whether a request that describes `new` registered this client. `tenant` is that of whoever asks. Secrets may have been
+    /// rotated since, and are not compared.
+    pub fn is_as_asked(&self, new: &NewClient, tenant: TenantId) -> bool {
+        let authenticates = match (&self.authentication, &new.authentication) {
+            (ClientAuthentication::SecretHashes(_), NewAuthentication::Secret) => true,
+            (ClientAuthentication::Jwks(known), NewAuthentication::Jwks(asked)) => known == asked,
+            (ClientAuthentication::SecretHashes(_), NewAuthentication::Jwks(_))
+            | (ClientAuthentication::Jwks(_), NewAuthentication::Secret) => false,
+        };
+        let own = (&self.name, self.tenant, &self.grant, self.token_lifetime_s, self.binding);
+        let asked = (&new.name, new.tenant.unwrap_or(tenant), &new.grant, new.token_lifetime_s, new.binding);
+        authenticates && own == asked && new.id.as_ref().is_none_or(|id| *id == self.id)
+    }
+
     /// The document, in its only spelling: without spaces, with sorted fields.
     pub fn document(&self) -> String {
         let number = |number: &u32| Json::Number(Number::of(number));
@@ -345,6 +359,37 @@ mod tests {
         };
         for client in [client(), signs] {
             assert_eq!(Client::read(&client.document()), Ok(client));
+        }
+    }
+
+    #[test]
+    fn a_retry_is_the_same_only_if_every_field_is() {
+        let own = TenantId::new(7);
+        let secret = r#"{"name":"A","scopes":["payments:read"],"authentication":{"method":"client_secret"}}"#;
+        let made = |body: &str| new_client(body.as_bytes()).unwrap().into_client("drawn".into(), own, &[], None);
+        let known = made(secret);
+        let same = |known: &Client, body: &str| known.is_as_asked(&new_client(body.as_bytes()).unwrap(), own);
+        assert!(same(&known, secret));
+        assert!(same(&known, &secret.replacen('{', r#"{"tenant":7,"#, 1)), "it is the own tenant");
+        let signs = |x: &str| {
+            let method =
+                format!(r#""method":"private_key_jwt","jwks":{{"keys":[{}]}}"#, KEY.replace(r#""kid":"1""#, x));
+            secret.replace(r#""method":"client_secret""#, &method)
+        };
+        let signing = made(&signs(r#""kid":"1""#));
+        assert!(same(&signing, &signs(r#""kid":"1""#)));
+        assert!(
+            !same(&signing, &signs(r#""kid":"2""#)) && !same(&signing, secret) && !same(&known, &signs(r#""kid":"1""#))
+        );
+        for (from, to) in [
+            (r#""name":"A""#, r#""name":"B""#),
+            (r#""name":"A""#, r#""name":"A","tenant":8"#),
+            (r#""name":"A""#, r#""name":"A","client_id":"other""#),
+            (r#""name":"A""#, r#""name":"A","binding":"dpop""#),
+            (r#""name":"A""#, r#""name":"A","token_lifetime_s":60"#),
+            ("payments:read", "payments:write"),
+        ] {
+            assert!(!same(&known, &secret.replace(from, to)), "{to}");
         }
     }
 

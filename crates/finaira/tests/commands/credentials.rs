@@ -186,7 +186,7 @@ fn a_revoked_key_never_works_after_the_answer() {
 }
 
 /// Opens an event stream from the end of the journal on, and reads the head of its answer.
-fn follow(server: &Server, key: &str) -> TcpStream {
+pub(crate) fn follow(server: &Server, key: &str) -> TcpStream {
     let cursor = server.client(key).get("/v1/events?limit=1000").text("next_cursor").to_owned();
     let request = format!(
         "GET /v1/events?cursor={cursor} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {key}\r\nAccept: text/event-stream\r\n\r\n"

@@ -1,6 +1,7 @@
 //! Access tokens of the built-in issuer: how programs get them, what they may do, and how they end.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use crate::credentials::follow;
 use crate::harness::{Client, Reply, Server, eventually_within, finaira};
 
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
@@ -298,7 +300,7 @@ fn a_token_that_is_bound_to_a_key_needs_its_proofs() {
 fn keys_rotate_while_requests_run() {
     let data = tempfile::tempdir().expect("a directory");
     let scene = Scene::start(data.path());
-    let form = scene.with_secret("r", &["ledger:read"]);
+    let form = scene.with_secret("r", &["ledger:read", "events:read"]);
     let old = scene.token(&form);
     let done = AtomicBool::new(false);
     let served = std::thread::scope(|scope| {
@@ -330,9 +332,16 @@ fn keys_rotate_while_requests_run() {
     let kid = active.body["retired"].as_array().and_then(|retired| retired.last()).and_then(Value::as_str);
     let kid = kid.expect("the key that signed").to_owned();
     assert_eq!(scene.client(&token).get("/v1/ledgers").status, 200);
+    let mut stream = follow(&scene.server, &token);
     let withdrawn = scene.admin.post(&format!("/v1/signing-keys/{kid}/withdraw"), &json!({}));
     assert_eq!(withdrawn.status, 200, "{withdrawn:?}");
     assert_eq!(scene.client(&token).get("/v1/ledgers").code(), "invalid_token");
+    stream.read_to_end(&mut Vec::new()).expect("the stream of such a token ends");
+    let last = scene.admin.get("/v1/installation/audit?reversed=true&limit=1").body["items"][0].clone();
+    assert_eq!(
+        (last["resource"].clone(), last["actor"]["id"].clone()),
+        (json!(format!("signing_key:{kid}")), json!(1))
+    );
     let fresh = scene.token(&form);
     assert_eq!(scene.client(&fresh).get("/v1/ledgers").status, 200);
     let scene = scene.restart(data.path());
@@ -372,6 +381,10 @@ fn only_the_first_tenant_administers_and_nobody_gives_more_than_they_have() {
     assert_eq!(registrar.post("/v1/roles", &role).code(), "scopes_not_held");
     assert_eq!(registrar.post("/v1/clients", &client("small", json!(["ledger:read"]))).status, 201);
     assert_eq!(registrar.post("/v1/clients", &client("small", json!(["ledger:read"]))).code(), "setting_exists");
+    // Who has a client's secret can do what the client can.
+    scene.with_secret("treasury", &["transfers:write"]);
+    let rotated = |id: &str| registrar.post(&format!("/v1/clients/{id}/rotate-secret"), &json!({}));
+    assert_eq!((rotated("treasury").code(), rotated("small").status), ("scopes_not_held", 200));
     assert_eq!(registrar.get("/v1/issuers").code(), "insufficient_scope");
     let listed = registrar.get("/v1/clients?limit=1");
     let cursor = listed.text("next_cursor");

@@ -53,7 +53,7 @@ fn a_request_takes_its_path() {
     let uri = HttpUri::parse("https://pay.example/v1/payments").unwrap();
     let target = Target { method: "GET", uri: &uri };
     for _ in 0..3 {
-        let token = cache.get(text, NOW).unwrap();
+        let token = cache.get(text, NOW).unwrap().token;
         let sender = Sender { scheme, certificate: None, proofs: &[], target };
         assert_eq!(sender.check(text, &token, &proofs, NOW), Ok(()));
         assert_eq!(token.require(READ), Ok(()));

@@ -19,7 +19,7 @@ use crate::http::call::only;
 use crate::http::doors::Doors;
 use crate::http::failure::Failure;
 use crate::http::issuing::values;
-use crate::identity::{Asked, Identity, TokenRefusal, fetch_now};
+use crate::identity::{Asked, Identity, LetIn, TokenRefusal, fetch_now};
 use crate::tenants::{For, Tenants};
 use crate::tls::ClientCertificate;
 
@@ -96,8 +96,8 @@ impl Host {
             // To check a signature is costly.
             self.doors.may_check(from)?;
         }
-        let token = match self.identity().authenticate(asked, known, now) {
-            Ok(token) => token,
+        let let_in = match self.identity().authenticate(asked, known, now) {
+            Ok(let_in) => let_in,
             Err(TokenRefusal::Problem(problem)) => return Err(problem.into()),
             // Once its keys are there, the token may count.
             Err(TokenRefusal::NeedsKeys(issuer, _)) => {
@@ -106,6 +106,7 @@ impl Host {
                 again.map_err(TokenRefusal::into_problem)?
             }
         };
+        let token = &let_in.verified.token;
         if token.scopes == Scopes::default() {
             // Before it becomes a principal, of which a tenant has a limited number.
             let detail = "no rule of the issuer gives this token a scope";
@@ -122,10 +123,10 @@ impl Host {
             Some(open) => open,
             None => self.tenants.app(tenant, For::Request).await?,
         };
-        let actor = self.principal(&app, &token).await?;
+        let actor = self.principal(&app, token).await?;
         let scopes = token.scopes.0;
         let caller = Caller { actor, sender: Sender::Token { scopes }, scopes };
-        Ok((app, caller, Proven::Token(token)))
+        Ok((app, caller, Proven::Token(let_in)))
     }
 
     /// The principal that a token is about. Its first request adds it.
@@ -207,7 +208,7 @@ pub(crate) enum Proven {
     /// Nothing, on a route that needs no credential.
     Nothing,
     ApiKey(CredentialId),
-    Token(Arc<VerifiedToken>),
+    Token(LetIn),
 }
 
 impl Proven {

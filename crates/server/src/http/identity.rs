@@ -26,9 +26,7 @@ pub(crate) async fn create_client(call: Call) -> Handled {
     let request = Some(request).filter(|request| *request != RequestId::default());
     let before = request.and_then(|request| call.settings().client_of(request).cloned());
     if let Some(Added { item, added_at, .. }) = before {
-        let is_same = (&item.name, &item.grant, item.binding) == (&new.name, &new.grant, new.binding)
-            && new.id.as_ref().is_none_or(|id| *id == item.id)
-            && new.tenant.unwrap_or(call.app.core.tenant()) == item.tenant;
+        let is_same = item.is_as_asked(&new, call.app.core.tenant());
         if !is_same {
             let detail = format!("the Idempotency-Key was used to register the client `{}`, which differs", item.id);
             return Err(Problem::new(ErrorCode::RequestIdReused, detail).into());
@@ -156,15 +154,19 @@ pub(crate) async fn remove_role(call: Call) -> Handled {
 
 pub(crate) async fn rotate_signing_keys(call: Call) -> Handled {
     requests::verb(&call.body)?;
-    changed_keys(call, |built_in, _, now| built_in.rotate(now)).await
+    changed_keys(call, "rotated", |built_in, _, now| built_in.rotate(now)).await
 }
 
 pub(crate) async fn withdraw_signing_key(call: Call) -> Handled {
     requests::verb(&call.body)?;
-    changed_keys(call, |built_in, kid, now| built_in.withdraw(kid, now)).await
+    changed_keys(call, "withdrawn", |built_in, kid, now| built_in.withdraw(kid, now)).await
 }
 
-async fn changed_keys(call: Call, change: fn(&BuiltIn, &str, Timestamp) -> Result<(), KeysError>) -> Handled {
+async fn changed_keys(
+    call: Call,
+    what: &str,
+    change: fn(&BuiltIn, &str, Timestamp) -> Result<(), KeysError>,
+) -> Handled {
     let off = || Problem::new(ErrorCode::IssuerOff, "the built-in issuer is off; start the server with --public-url");
     call.host.identity().built_in().ok_or_else(off)?;
     let now = call.app.core.now();
@@ -186,6 +188,10 @@ async fn changed_keys(call: Call, change: fn(&BuiltIn, &str, Timestamp) -> Resul
         tracing::error!(%error, "the signing keys cannot be changed");
         internal("the signing keys cannot be changed")
     })?;
+    // The system journal says who did it. The keys are in a file, so an entry that cannot be made does not undo it.
+    let kid = Some(call.head.path_id()).filter(|kid| !kid.is_empty()).unwrap_or(&shown.active);
+    let document = serde_json::json!({ "change": what, "active": shown.active, "at": now.to_string() }).to_string();
+    call.put(SettingKind::SigningKey, kid, document, Expected::Any).await?;
     tracing::info!(active = shown.active, actor = call.caller.actor.get(), "the signing keys were changed");
     Ok(found(&shown))
 }

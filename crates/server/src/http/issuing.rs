@@ -9,7 +9,8 @@ use types::{ActorId, RequestId};
 
 use crate::http::call::Call;
 use crate::http::failure::{Failure, Handled, LoggedCode};
-use crate::identity::{BuiltIn, Identity, revoked_document};
+use crate::http::host::suspended;
+use crate::identity::{BuiltIn, Identity, REVOKED_OF_CLIENT_MAX, revoked_document};
 
 pub(crate) fn metadata(call: &Call) -> Handled {
     let (identity, built_in) = call.built_in()?;
@@ -62,9 +63,23 @@ pub(crate) async fn revoke(call: Call) -> Handled {
     });
     match found {
         Ok(None) => {}
-        Ok(Some(Revocation { id, expires_at, .. })) => {
+        Ok(Some(Revocation { id, client_id, expires_at })) => {
+            let (tenant, count) = {
+                let settings = identity.settings();
+                (settings.clients.get(&client_id).map(|client| client.item.tenant), settings.revoked_of(&client_id))
+            };
+            if let Some(tenant) = tenant.filter(|tenant| call.host.tenants.installation().is_suspended(*tenant)) {
+                return Err(suspended(tenant).into());
+            }
+            if count >= REVOKED_OF_CLIENT_MAX {
+                let detail = format!(
+                    "found {count} revoked tokens of this client that have not expired, expected at most {REVOKED_OF_CLIENT_MAX}; \
+                     revoke the client, which ends all its tokens"
+                );
+                return Err(Problem::new(ErrorCode::TooManySettings, detail).into());
+            }
             let name = id.parse().map_err(|_unnamed| Problem::new(ErrorCode::InvalidToken, "the token has no name"))?;
-            let document = revoked_document(expires_at).into();
+            let document = revoked_document(&client_id, expires_at).into();
             let put = PutSetting { kind: SettingKind::RevokedToken, name, document, expected: Expected::Any };
             let system = call.host.tenants.system();
             let answered = system.ask_as((system.tenant(), ActorId::SYSTEM), RequestId::default(), put).await?;

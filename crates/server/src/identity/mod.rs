@@ -9,6 +9,7 @@ mod settings;
 mod tokens;
 mod upkeep;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use engine::{Setting, SettingKind};
@@ -19,8 +20,8 @@ use types::{SettingName, Timestamp};
 pub(crate) use built_in::{BuiltIn, KeysError};
 pub use fetching::Fetch;
 pub(crate) use fetching::{fetch_now, keep_keys};
-pub(crate) use settings::{Added, Settings, revoked_document};
-pub(crate) use tokens::{Asked, TokenRefusal};
+pub(crate) use settings::{Added, REVOKED_OF_CLIENT_MAX, Settings, revoked_document};
+pub(crate) use tokens::{Asked, LetIn, TokenRefusal};
 pub(crate) use upkeep::keep;
 
 /// Most verified tokens that are remembered: about 1 KiB each.
@@ -34,6 +35,8 @@ pub(crate) struct Identity {
     settings: RwLock<Settings>,
     verifier: RwLock<Verifier>,
     tokens: TokenCache,
+    /// How many changes of issuers and roles there were. What earlier ones let in is asked again.
+    issuer_changes: AtomicU64,
     /// How many fetches of keys ended, successful or not. Requests that need new keys wait for it.
     fetches_ended: watch::Sender<u64>,
     proofs: Proofs,
@@ -51,6 +54,7 @@ impl Default for Identity {
             settings: RwLock::default(),
             verifier: RwLock::new(Verifier::default()),
             tokens: TokenCache::new(TOKENS_MAX),
+            issuer_changes: AtomicU64::new(0),
             fetches_ended: watch::Sender::new(0),
             proofs: Proofs::new(PROOF_ALGORITHMS.to_vec(), key, PROOFS_PER_NONCE_MAX),
             origin: OnceLock::new(),
@@ -91,6 +95,7 @@ impl Identity {
             }
             // A token that was remembered has the scopes of the earlier settings. No other is verified meanwhile.
             self.tokens.clear();
+            self.issuer_changes.fetch_add(1, Ordering::Release);
         }
     }
 

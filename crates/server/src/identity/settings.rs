@@ -27,8 +27,20 @@ pub(crate) struct Settings {
     /// The clients, with their keys and the scopes of their roles.
     registered: BTreeMap<String, Arc<issuer::Client>>,
     /// The names of tokens, and when each expires.
-    pub(crate) revoked: BTreeMap<String, Timestamp>,
+    pub(crate) revoked: BTreeMap<String, Revoked>,
+    /// How many of them each client has.
+    revoked_of: BTreeMap<Box<str>, usize>,
 }
+
+/// A token that was revoked.
+#[derive(Debug)]
+pub(crate) struct Revoked {
+    pub(crate) expires_at: Timestamp,
+    client: Box<str>,
+}
+
+/// Most revoked tokens of one client that are remembered until they expire. One client cannot take the places of all.
+pub(crate) const REVOKED_OF_CLIENT_MAX: usize = 1_024;
 
 impl Settings {
     /// Notes a change. A document that cannot be read counts as removed: nobody gets in by it.
@@ -42,15 +54,31 @@ impl Settings {
                 self.register(name);
             }
             SettingKind::RevokedToken => {
-                self.revoked.remove(name);
+                if let Some(before) = self.revoked.remove(name) {
+                    self.count_revoked(before.client, |count| count.saturating_sub(1));
+                }
                 if let Some(setting) = setting {
-                    // Without a time, it stays revoked.
-                    let expires_at = expiry_of(&setting.document).unwrap_or(Timestamp::MAX);
-                    self.revoked.insert(name.to_owned(), expires_at);
+                    let revoked = revoked(&setting.document);
+                    self.count_revoked(revoked.client.clone(), |count| count.saturating_add(1));
+                    self.revoked.insert(name.to_owned(), revoked);
                 }
             }
             SettingKind::Tenant | SettingKind::SigningKey => {}
         }
+    }
+
+    fn count_revoked(&mut self, client: Box<str>, change: impl FnOnce(usize) -> usize) {
+        let count = change(self.revoked_of(&client));
+        if count == 0 {
+            self.revoked_of.remove(&client)
+        } else {
+            self.revoked_of.insert(client, count)
+        };
+    }
+
+    /// How many revoked tokens a client has that have not been forgotten.
+    pub(crate) fn revoked_of(&self, client: &str) -> usize {
+        self.revoked_of.get(client).copied().unwrap_or_default()
     }
 
     /// Looks up the roles of all clients again.
@@ -101,14 +129,16 @@ fn note<T>(
     }
 }
 
-/// The document of a token that was revoked.
-pub(crate) fn revoked_document(expires_at: Timestamp) -> String {
-    serde_json::json!({ "expires_at": expires_at.to_string() }).to_string()
+/// The document of a token that its client revoked.
+pub(crate) fn revoked_document(client: &str, expires_at: Timestamp) -> String {
+    serde_json::json!({ "client_id": client, "expires_at": expires_at.to_string() }).to_string()
 }
 
-fn expiry_of(document: &str) -> Option<Timestamp> {
-    let document: serde_json::Value = serde_json::from_str(document).ok()?;
-    document.get("expires_at")?.as_str()?.parse().ok()
+fn revoked(document: &str) -> Revoked {
+    let document: serde_json::Value = serde_json::from_str(document).unwrap_or_default();
+    let text = |name: &str| document.get(name).and_then(|value| value.as_str()).unwrap_or_default();
+    // Without a time, it stays revoked.
+    Revoked { expires_at: text("expires_at").parse().unwrap_or(Timestamp::MAX), client: text("client_id").into() }
 }
 
 impl Roles for Settings {
@@ -124,5 +154,46 @@ impl Registry for Settings {
 
     fn is_revoked(&self, jti: &str) -> bool {
         self.revoked.contains_key(jti)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use types::{ActorId, TenantId};
+
+    use super::*;
+
+    #[test]
+    fn the_revoked_tokens_of_a_client_are_counted_until_they_are_forgotten() {
+        let mut settings = Settings::default();
+        let at = Timestamp::from_ns(1_795_000_000_000_000_000);
+        let mut note = |name: &str, document: Option<String>| {
+            let name: SettingName = name.parse().unwrap();
+            let kind = SettingKind::RevokedToken;
+            let put_by = (TenantId::new(1), ActorId::new(1));
+            let setting = document.map(|document| Setting {
+                kind,
+                name: name.clone(),
+                document: document.into(),
+                version: Seq::new(1),
+                added_at: at,
+                put_at: at,
+                put_by,
+            });
+            settings.note(kind, &name, setting.as_ref());
+            (settings.revoked_of("a"), settings.revoked_of("b"), settings.revoked.len())
+        };
+        assert_eq!(note("1", Some(revoked_document("a", at))), (1, 0, 1));
+        assert_eq!(note("2", Some(revoked_document("a", at))), (2, 0, 2));
+        assert_eq!(note("2", Some(revoked_document("a", at))), (2, 0, 2), "the same again");
+        assert_eq!(note("3", Some(revoked_document("b", at))), (2, 1, 3));
+        // A document without a client is nobody's.
+        assert_eq!(note("4", Some(String::new())), (2, 1, 4));
+        assert_eq!(settings.revoked["4"].expires_at, Timestamp::MAX);
+        for (name, left) in [("1", (1, 1, 3)), ("3", (1, 0, 2)), ("2", (0, 0, 1))] {
+            let name: SettingName = name.parse().unwrap();
+            settings.note(SettingKind::RevokedToken, &name, None);
+            assert_eq!((settings.revoked_of("a"), settings.revoked_of("b"), settings.revoked.len()), left);
+        }
     }
 }

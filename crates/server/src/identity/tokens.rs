@@ -1,9 +1,10 @@
 //! Finds out what an access token says, and whether its sender may use it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use api::{ErrorCode, Problem};
-use oauth::{Code, HttpUri, Scheme, Sender, Target, Thumbprint, TokenError, VerifiedToken};
+use oauth::{Code, HttpUri, Scheme, Sender, Target, Thumbprint, TokenError, Verified, VerifiedToken};
 use types::Timestamp;
 
 use super::Identity;
@@ -20,6 +21,14 @@ pub(crate) struct Asked<'a> {
     pub(crate) method: &'a str,
     /// The path as it was sent.
     pub(crate) path: &'a str,
+}
+
+/// A token that let its sender in.
+#[derive(Debug, Clone)]
+pub(crate) struct LetIn {
+    pub(crate) verified: Verified,
+    /// The changes of issuers and roles that it took into account.
+    issuer_changes: u64,
 }
 
 /// Why a token does not let its sender in.
@@ -41,7 +50,7 @@ impl TokenRefusal {
 
 impl Identity {
     /// What a token says, if it was verified before and still counts.
-    pub(crate) fn known(&self, token: &str, now: Timestamp) -> Option<Arc<VerifiedToken>> {
+    pub(crate) fn known(&self, token: &str, now: Timestamp) -> Option<Verified> {
         self.tokens.get(token, now)
     }
 
@@ -49,19 +58,22 @@ impl Identity {
     pub(crate) fn authenticate(
         &self,
         asked: Asked<'_>,
-        known: Option<Arc<VerifiedToken>>,
+        known: Option<Verified>,
         now: Timestamp,
-    ) -> Result<Arc<VerifiedToken>, TokenRefusal> {
-        let token = match known {
+    ) -> Result<LetIn, TokenRefusal> {
+        // Before the token is verified, so that a change meanwhile is noticed.
+        let issuer_changes = self.issuer_changes.load(Ordering::Acquire);
+        let verified = match known {
             Some(known) => known,
             None => self.verify(asked.token, now)?,
         };
-        self.check(&token, now).map_err(TokenRefusal::Problem)?;
-        self.check_sender(asked, &token, now).map_err(TokenRefusal::Problem)?;
-        Ok(token)
+        let let_in = LetIn { verified, issuer_changes };
+        self.check_token(&let_in.verified, now).map_err(TokenRefusal::Problem)?;
+        self.check_sender(asked, &let_in.verified.token, now).map_err(TokenRefusal::Problem)?;
+        Ok(let_in)
     }
 
-    fn verify(&self, text: &str, now: Timestamp) -> Result<Arc<VerifiedToken>, TokenRefusal> {
+    fn verify(&self, text: &str, now: Timestamp) -> Result<Verified, TokenRefusal> {
         let verifier = self.verifier();
         let verified = verifier.verify(text, now).map_err(|error| {
             let problem = problem(error.code(), error.to_string());
@@ -70,15 +82,27 @@ impl Identity {
             }
             TokenRefusal::Problem(problem)
         })?;
-        let token = Arc::clone(&verified.token);
         // While the verifier is locked, so that a token of earlier settings is not remembered after they changed.
-        self.tokens.insert(text, verified);
-        Ok(token)
+        self.tokens.insert(text, verified.clone());
+        Ok(verified)
     }
 
-    /// Checks that a token that counted before still does. Streams and long requests ask again.
-    pub(crate) fn check(&self, token: &VerifiedToken, now: Timestamp) -> Result<(), Problem> {
+    /// Checks that a token that let a sender in before still does. Streams and long requests ask again.
+    pub(crate) fn check(&self, let_in: &LetIn, now: Timestamp) -> Result<(), Problem> {
+        if self.issuer_changes.load(Ordering::Acquire) != let_in.issuer_changes {
+            // It may have other scopes now, or be for another tenant.
+            let detail = "an issuer or a role changed meanwhile; send the request again".to_owned();
+            return Err(problem(Code::InvalidToken, detail));
+        }
+        self.check_token(&let_in.verified, now)
+    }
+
+    fn check_token(&self, verified: &Verified, now: Timestamp) -> Result<(), Problem> {
         let refused = |detail: String| Err(problem(Code::InvalidToken, detail));
+        let token = &verified.token;
+        if verified.is_withdrawn() {
+            return refused("the key that signed the token was withdrawn".to_owned());
+        }
         if now >= token.expires_at {
             return refused(format!("the token expired at {}", token.expires_at));
         }

@@ -10,8 +10,6 @@ use crate::tenants::Tenants;
 
 /// How often to look. Keys are published again each time, far more often than a verifier gives them up.
 const EVERY: Duration = Duration::from_secs(30);
-/// Most revoked tokens that are forgotten at a time.
-const FORGOTTEN_MAX: usize = 1_024;
 
 /// Keeps the built-in issuer in order until it is dropped.
 pub(crate) async fn keep(tenants: Arc<Tenants>) {
@@ -52,8 +50,8 @@ fn report(changed: Result<(), super::KeysError>, what: &str) {
 async fn forget_tokens(tenants: &Arc<Tenants>, now: Timestamp) {
     let expired: Vec<String> = {
         let settings = tenants.installation().identity.settings();
-        let expired = settings.revoked.iter().filter(|(_, expires_at)| **expires_at <= now);
-        expired.take(FORGOTTEN_MAX).map(|(id, _)| id.clone()).collect()
+        let expired = settings.revoked.iter().filter(|(_, revoked)| revoked.expires_at <= now);
+        expired.map(|(id, _)| id.clone()).collect()
     };
     let system = tenants.system();
     for id in expired {
