@@ -315,7 +315,9 @@ impl From<&Refusal> for Problem {
                 IdentityRefusal::SenderEnded {
                     status: CredentialStatus::Active | CredentialStatus::Revoked, ..
                 } => ErrorCode::ApiKeyRevoked.into(),
-                IdentityRefusal::SenderMayNotManage(_) => ErrorCode::InsufficientScope.into(),
+                IdentityRefusal::SenderMayNotManage(_) => {
+                    return Self::insufficient_scope(Scope::KEYS_MANAGE, refusal.to_string());
+                }
                 IdentityRefusal::ScopesNotHeld { missing } => return scopes_not_held(*missing),
                 IdentityRefusal::ExpiryNotLater { .. } => {
                     return Self::new(ErrorCode::ExpiryNotLater, refusal.to_string()).at("/expires_at");

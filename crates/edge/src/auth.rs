@@ -227,7 +227,7 @@ pub(crate) fn permitted(has: Scope, needs: Scope, what: &str) -> Result<(), Prob
         return Ok(());
     }
     let needed = needs.names().collect::<Vec<_>>().join(", ");
-    Err(Problem::new(ErrorCode::InsufficientScope, format!("{what} needs the scope {needed}")))
+    Err(Problem::insufficient_scope(needs, format!("{what} needs the scope {needed}")))
 }
 
 #[cfg(test)]
