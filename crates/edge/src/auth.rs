@@ -209,16 +209,16 @@ pub async fn authorise(
     scope: Scope,
 ) -> Result<Caller, Problem> {
     let caller = authenticator.authenticate(presented).await?;
-    permitted_on_route(&caller, scope)?;
+    permitted_on_route(caller.scopes, scope)?;
     Ok(caller)
 }
 
-/// Checks that a caller has the scope of the route.
+/// Checks that a credential with the scopes `has`, as bits, may use a route with this scope.
 ///
 /// # Errors
 /// Fails if the credential lacks it.
-pub fn permitted_on_route(caller: &Caller, scope: Scope) -> Result<(), Problem> {
-    permitted(Scope::from_bits(caller.scopes), scope, "this route")
+pub fn permitted_on_route(has: u32, scope: Scope) -> Result<(), Problem> {
+    permitted(Scope::from_bits(has), scope, "this route")
 }
 
 /// Checks that a credential with the scopes `has` may do `what`.

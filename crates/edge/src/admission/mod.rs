@@ -24,7 +24,7 @@ mod tests;
 
 use std::net::IpAddr;
 
-use types::{ActorId, CredentialId, Span, TenantId};
+use types::{CredentialId, Digest, DigestBuilder, Span, TenantId, TokenSubject};
 
 pub use self::controller::Observed;
 pub use self::fields::{Quota, RATE_LIMIT, RATE_LIMIT_POLICY, Standing};
@@ -81,13 +81,30 @@ impl Limits {
     pub const WITHOUT_SHEDDING: Self = Self { lag_max: Span::ZERO, queue_wait_max: Span::ZERO, ..Self::STANDARD };
 }
 
-/// What has a limit of its own within a tenant: a credential. For an access token, its subject.
+/// What has a limit of its own within a tenant: an API key, or the subject of access tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Client {
     pub tenant: TenantId,
-    pub actor: ActorId,
-    /// The API key; `None` for an access token.
-    pub api_key: Option<CredentialId>,
+    credential: Credential,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Credential {
+    ApiKey(CredentialId),
+    Subject(Digest),
+}
+
+impl Client {
+    pub const fn of_api_key(tenant: TenantId, api_key: CredentialId) -> Self {
+        Self { tenant, credential: Credential::ApiKey(api_key) }
+    }
+
+    /// The subject need not be a principal yet.
+    pub fn of_subject(tenant: TenantId, subject: &TokenSubject) -> Self {
+        let mut digest = DigestBuilder::new("finaira 2026-11 client with access tokens");
+        digest.bytes(subject.issuer().as_bytes()).bytes(subject.subject().as_bytes());
+        Self { tenant, credential: Credential::Subject(digest.digest()) }
+    }
 }
 
 /// Where a connection comes from: an address, or for IPv6 its first 64 bits, because one host has all the others.

@@ -14,7 +14,7 @@ use crate::guard::start;
 use crate::harness::{Client, Server, eventually_within};
 
 /// What the server sends in answer to one request; all but the body in lower case.
-fn answer(server: &Server, request: &str) -> String {
+pub(crate) fn answer(server: &Server, request: &str) -> String {
     use std::io::Read as _;
     let mut text = String::new();
     let request = request.replacen("\r\n", "\r\nConnection: close\r\n", 1);

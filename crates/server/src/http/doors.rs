@@ -8,13 +8,10 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use edge::admission::{
     Address, Admission, By, Client, Limits, RATE_LIMIT, RATE_LIMIT_POLICY, Refusal, Standing, units,
 };
-use edge::auth::Caller;
-use engine::Sender;
 use tokio::sync::{Notify, Semaphore};
 use types::{Span, TenantId};
 
 use crate::clock::{Stopwatch, span};
-use crate::http::app::App;
 use crate::http::failure::Failure;
 use crate::http::host::Host;
 use crate::metrics::Metrics;
@@ -79,21 +76,11 @@ impl Doors {
         refusal.into()
     }
 
-    /// Admits a request of a caller, or refuses it. `quota` is the quota of the tenant, if it has one.
+    /// Admits a request of a client, or refuses it. `quota` is the quota of the tenant, if it has one.
     ///
     /// # Errors
     /// If the request is refused.
-    pub(crate) fn admit(
-        &self,
-        (app, quota): (&App, Option<u32>),
-        caller: &Caller,
-        headers: &HeaderMap,
-    ) -> Result<Admitted, Failure> {
-        let api_key = match caller.sender {
-            Sender::ApiKey(credential) => Some(credential),
-            Sender::Token { .. } => None,
-        };
-        let client = Client { tenant: app.core.tenant(), actor: caller.actor, api_key };
+    pub(crate) fn admit(&self, client: Client, quota: Option<u32>, headers: &HeaderMap) -> Result<Admitted, Failure> {
         let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let units = units(declared.unwrap_or(0));
         let asked = self.lock().ask(self.now(), client, units, quota);

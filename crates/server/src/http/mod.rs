@@ -111,7 +111,14 @@ async fn answer_to(host: Arc<Host>, route: &'static Route, request: Request) -> 
     let mut response = match Call::receive(Arc::clone(&host), route, request, &mut admitted).await {
         Ok(call) => {
             let by = (call.app.core.tenant(), call.caller.actor);
-            let response = Box::pin(handle(call)).await.unwrap_or_else(Failure::into_response);
+            let response = match Box::pin(handle(call)).await {
+                Ok(response) => response,
+                Err(failure) => {
+                    // The endpoints of the issuer know only then who asks.
+                    host.doors.hold_back(&failure).await;
+                    failure.into_response()
+                }
+            };
             observe::by(by, response)
         }
         Err(failure) => {
