@@ -113,6 +113,9 @@ pub(crate) struct Arguments {
     /// How long a tenant other than the first stays open without a request; the next request opens it again
     #[arg(long, env = "FINAIRA_TENANT_IDLE", value_name = "TIME", default_value = "10m")]
     tenant_idle: Span,
+    /// Most tenants other than the first that are open at the same time; beyond it, the one that had no request for longest is closed
+    #[arg(long, env = "FINAIRA_OPEN_TENANTS", value_name = "TENANTS", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    open_tenants: u16,
     /// Address that clients use, such as `https://pay.example`: the name of the built-in issuer of access tokens; without it, the
     /// address that the server listens on, if that is a loopback address
     #[arg(long, env = "FINAIRA_PUBLIC_URL", value_name = "URL")]
@@ -231,6 +234,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         disk_reserve_bytes: arguments.disk_reserve,
         scrub_period: arguments.scrub_period,
         tenant_idle: arguments.tenant_idle,
+        open_tenants: usize::from(arguments.open_tenants),
         proofs: match (arguments.proofs, &arguments.proof_key) {
             (Switch::Off, _) => None,
             (Switch::On, Some(file)) => Some(KeySource::File(file.clone())),

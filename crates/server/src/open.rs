@@ -19,8 +19,8 @@ use crate::core::Core;
 use crate::http::{Host, Listening};
 use crate::identity::{BuiltIn, Fetch};
 use crate::proofs::ProofError;
-use crate::shard::{FirstKey, Setup, Shard, refuse_a_lost_journal};
-use crate::tenants::{Installation, Tenants};
+use crate::shard::{FirstKey, Setup, Shard, has_journal, refuse_a_lost_journal};
+use crate::tenants::{Installation, Tenants, newest_tenant_directory};
 use crate::threads::CommitError;
 
 /// The options of a start. None of them changes what is decided.
@@ -46,6 +46,8 @@ pub struct Options {
     pub scrub_period: Span,
     /// How long a tenant other than the first stays open without a request.
     pub tenant_idle: Span,
+    /// Most tenants that are open at the same time, the first not counted.
+    pub open_tenants: usize,
     /// The key that signs checkpoints; `None` to run without proofs.
     pub proofs: Option<KeySource>,
     /// The address that clients use, such as `https://pay.example`: the name of the built-in issuer. Without it, the issuer is off.
@@ -70,6 +72,7 @@ impl Options {
             disk_reserve_bytes: Self::DISK_RESERVE_BYTES,
             scrub_period: Self::SCRUB_PERIOD,
             tenant_idle: Self::TENANT_IDLE,
+            open_tenants: Self::OPEN_TENANTS,
             proofs: Some(KeySource::Kept),
             public_url: None,
             takes_certificates: false,
@@ -93,6 +96,8 @@ impl Options {
     pub const DISK_RESERVE_BYTES: u64 = 1 << 30;
     /// 10 minutes.
     pub const TENANT_IDLE: Span = Span::from_secs(600);
+    /// 256.
+    pub const OPEN_TENANTS: usize = 256;
     /// 24 hours.
     pub const SCRUB_PERIOD: Span = Span::from_secs(24 * 3_600);
 }
@@ -122,6 +127,11 @@ pub enum OpenError {
         "{0} has no journal, but there are keys that belong to one: put the journal back, mount its volume, or restore it from a copy with `finaira restore`; nothing was changed"
     )]
     JournalMissing(PathBuf),
+    /// The directory has tenants but no system journal. With a new one, they would be unknown.
+    #[error(
+        "{0} has tenants, but no system journal, which says what they are: restore it from a copy with `finaira restore`; nothing was changed"
+    )]
+    SystemJournalMissing(PathBuf),
     #[error(transparent)]
     Directory(#[from] DirectoryError),
     #[error(transparent)]
@@ -313,6 +323,9 @@ fn open_system(
 ) -> Result<Shard, OpenError> {
     let place = ShardPlace::of_the_system(&options.data);
     refuse_a_lost_journal(&place.directory)?;
+    if !has_journal(&place.directory) && newest_tenant_directory(&options.data).is_some() {
+        return Err(OpenError::SystemJournalMissing(options.data.clone()));
+    }
     let journal = Directory::open(&place.folder(JOURNAL))?;
     let setup = Setup {
         place,

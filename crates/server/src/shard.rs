@@ -18,7 +18,7 @@ use journal::{DurableLog as _, FileJournal, Recovered, SegmentStore as _, TailBo
 use pipeline::{Ask, Decider, Writer};
 use policy::{Bundle, Policy};
 use tokio::sync::{oneshot, watch as latest};
-use types::{ActorId, CredentialId, RequestId, Seq, Span, TenantId};
+use types::{ActorId, CredentialId, RequestId, Seq, Span, TenantId, Timestamp};
 use vault::{ApiKey, KeyTenant};
 
 use crate::background::Background;
@@ -155,7 +155,7 @@ impl Shard {
             opened_imports: RwLock::default(),
             proofs,
             installation,
-            next_due_ns: AtomicU64::new(u64::MAX),
+            next_due_ns: AtomicU64::new(decider.engine().next_due().map_or(u64::MAX, Timestamp::ns)),
         });
         core.shared().note_decided(decider.engine());
         // Before the server accepts requests.
@@ -202,14 +202,18 @@ fn start_prover(prover: Prover, core: Core) -> std::io::Result<JoinHandle<Result
 /// Refuses a directory that has keys but no journal: the journal was lost, or its volume is not mounted. This is checked
 /// before anything is created.
 pub(crate) fn refuse_a_lost_journal(directory: &Path) -> Result<(), OpenError> {
-    let is_segment = |item: std::io::Result<std::fs::DirEntry>| {
-        item.is_ok_and(|item| item.file_name().to_string_lossy().starts_with("segment-"))
-    };
-    let has_journal = std::fs::read_dir(directory.join(JOURNAL)).is_ok_and(|mut items| items.any(is_segment));
-    if !has_journal && directory.join(KEYS).join(KEY_OWNER).is_file() {
+    if !has_journal(directory) && directory.join(KEYS).join(KEY_OWNER).is_file() {
         return Err(OpenError::JournalMissing(directory.join(JOURNAL)));
     }
     Ok(())
+}
+
+/// Whether a directory has a journal with at least one segment.
+pub(crate) fn has_journal(directory: &Path) -> bool {
+    let is_segment = |item: std::io::Result<std::fs::DirEntry>| {
+        item.is_ok_and(|item| item.file_name().to_string_lossy().starts_with("segment-"))
+    };
+    std::fs::read_dir(directory.join(JOURNAL)).is_ok_and(|mut items| items.any(is_segment))
 }
 
 fn compile_active(engine: &Engine) -> Result<Option<Arc<Policy>>, OpenError> {

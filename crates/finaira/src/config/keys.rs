@@ -60,6 +60,7 @@ pub(super) const KEYS: &[Key] = &[
     key("credentials", "first-credential-file", "first-credential-file", Form::Text),
     key("tokens", "issuer-ca", "issuer-ca", Form::Text),
     key("tenants", "idle", "tenant-idle", Form::Text),
+    key("tenants", "open", "open-tenants", Form::Number),
     key("limits", "queue", "queue", Form::Number),
     key("limits", "client-requests-per-second", "client-requests-per-second", Form::Number),
     key("limits", "tenant-requests-per-second", "tenant-requests-per-second", Form::Number),
