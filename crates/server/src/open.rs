@@ -34,6 +34,8 @@ pub struct Options {
     pub queue_events_max: usize,
     /// How many requests are admitted.
     pub limits: Limits,
+    /// A file with the first API key of a new installation, instead of a generated one. It is read only if there is no key yet.
+    pub first_api_key_file: Option<PathBuf>,
     /// Creates one more API key, in case one was lost.
     pub new_api_key: Option<KeyFor>,
     /// How far ahead the wall clock may be before writes are refused.
@@ -66,6 +68,7 @@ impl Options {
             layout: Layout::STANDARD,
             queue_events_max: 65_536,
             limits: Limits::STANDARD,
+            first_api_key_file: None,
             new_api_key: None,
             clock: ClockBounds::STANDARD,
             confirm_clock: false,
@@ -85,6 +88,7 @@ impl Options {
     pub(crate) fn of_another_shard(&self) -> Self {
         Self {
             layout: self.layout.growing(),
+            first_api_key_file: None,
             new_api_key: None,
             confirm_clock: false,
             proofs: self.proofs.as_ref().map(|_| KeySource::Kept),
@@ -132,6 +136,9 @@ pub enum OpenError {
         "{0} has tenants, but no system journal, which says what they are: restore it from a copy with `finaira restore`; nothing was changed"
     )]
     SystemJournalMissing(PathBuf),
+    /// The first API key that was given cannot be used.
+    #[error("the first API key cannot be used: {0}")]
+    FirstApiKey(String),
     #[error(transparent)]
     Directory(#[from] DirectoryError),
     #[error(transparent)]

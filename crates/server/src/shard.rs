@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use datadir::{
-    INDEX, JOURNAL, KEY_OWNER, KEYS, KeyStore, PROOFS, Pace, ShardPlace, Started, Terms, new_origin, random, recover,
-    system_random,
+    INDEX, JOURNAL, KEY_OWNER, KEYS, KeyStore, PROOFS, Pace, Secret, ShardPlace, Started, Terms, new_origin, random,
+    recover, system_random,
 };
 use disk::Directory;
 use edge::auth::ApiKeys;
@@ -125,7 +125,8 @@ impl Shard {
         let scrub = Scrub::start(journal_directory, journal.segments(), origin, options.scrub_period, &guard);
         let mut decider = Decider::new(engine, notes);
         let mut writer = Writer::new(journal);
-        let api_key = prepare(&mut decider, &mut writer, (&keys, &index), &guard, (tenant, key_tenant, first_key))?;
+        let first = (first_key, options.first_api_key_file.as_deref());
+        let api_key = prepare(&mut decider, &mut writer, (&keys, &index), &guard, (tenant, key_tenant), first)?;
         let journal = writer.journal();
         let api_keys = Arc::<ApiKeys>::default();
         api_keys.follow(decider.engine());
@@ -246,14 +247,28 @@ fn owner(engine: &Engine, wanted: KeyFor) -> Result<Option<(ActorId, Box<str>)>,
     }
 }
 
+/// The first API key that the operator chose. Its text must be what a generated one would have.
+fn read_first_key(file: &Path, (tenant, credential): (KeyTenant, CredentialId)) -> Result<ApiKey, OpenError> {
+    let text = Secret::read(file).map_err(|error| OpenError::FirstApiKey(error.to_string()))?;
+    let key: ApiKey =
+        text.reveal().parse().map_err(|error| OpenError::FirstApiKey(format!("{}: {error}", file.display())))?;
+    if (key.tenant(), key.credential()) != (tenant, credential) {
+        let detail = format!("{}: expected a key that begins with {tenant}{credential}_", file.display());
+        return Err(OpenError::FirstApiKey(detail));
+    }
+    tracing::info!(file = %file.display(), "the first API key is the one in the file");
+    Ok(key)
+}
+
 /// Writes the entries that a new journal needs: the first entry, and a principal with an API key, if it gets one. A further API
-/// key belongs to an existing principal, so that its owner remains the same actor.
+/// key belongs to an existing principal, so that its owner remains the same actor. Returns a key that was generated.
 fn prepare(
     decider: &mut Decider,
     writer: &mut Writer<ReplyTo, FileJournal<Directory>>,
     (keys, index): (&KeyStore<Directory>, &Index),
     guard: &Guard,
-    (tenant, key_tenant, first_key): (TenantId, KeyTenant, FirstKey),
+    (tenant, key_tenant): (TenantId, KeyTenant),
+    (first_key, given): (FirstKey, Option<&Path>),
 ) -> Result<Option<NewKey>, OpenError> {
     let (now, closed) = guard.observe();
     if decider.engine().applied() == Seq::ZERO {
@@ -279,8 +294,15 @@ fn prepare(
             );
             (actor, name)
         });
-        let key = ApiKey::generate(CredentialId::new(newest.unwrap_or(0) + 1), &mut random).of(key_tenant);
-        revealed = Some(NewKey { principal: (principal, name), key: key.reveal() });
+        let credential = CredentialId::new(newest.unwrap_or(0) + 1);
+        let key = match given.filter(|_| first_key == FirstKey::IfNone) {
+            Some(file) => read_first_key(file, (key_tenant, credential))?,
+            None => {
+                let key = ApiKey::generate(credential, &mut random).of(key_tenant);
+                revealed = Some(NewKey { principal: (principal, name), key: key.reveal() });
+                key
+            }
+        };
         let added = CredentialAdded {
             credential: key.credential(),
             principal,
