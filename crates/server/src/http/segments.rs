@@ -4,7 +4,6 @@ use api::segments::{BytesWanted, Segments, SegmentsWanted};
 use api::{ErrorCode, Operation, Problem, Scope};
 use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse as _;
-
 use edge::auth::permitted_on_route;
 
 use crate::Stopwatch;

@@ -70,6 +70,17 @@ fn beyond_the_bound_the_tenant_that_was_idle_for_longest_is_closed() {
     assert!(server.stop().success());
 }
 
+#[test]
+fn a_low_limit_on_open_files_allows_fewer_open_tenants() {
+    let data = tempfile::tempdir().expect("a directory");
+    let server = Server::start_with_descriptors(data.path(), 256);
+    let first = server.client(server.key.as_deref().expect("the first start prints an API key"));
+    server.logs("the limit on open files allows fewer open tenants");
+    let tenants = ["A", "B", "C"].map(|name| create(&first, &live(name)));
+    assert_eq!(open(&first, &tenants), [tenants[1].id, tenants[2].id]);
+    assert!(server.stop().success());
+}
+
 #[expect(clippy::disallowed_methods, reason = "nobody may ask the tenant until its deadline has long passed")]
 #[test]
 fn a_deadline_counts_in_a_tenant_that_was_closed_for_another() {
