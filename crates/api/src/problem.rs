@@ -88,6 +88,7 @@ impl Problem {
             ErrorCode::ProofsBehind,
             ErrorCode::IssuerUnavailable,
             ErrorCode::TenantOpening,
+            ErrorCode::TooManyOpenTenants,
         ];
         let later = [ErrorCode::DiskReserveReached, ErrorCode::ClockNotBelieved, ErrorCode::TenantUnavailable];
         if soon.contains(&error) { Some(1) } else { later.contains(&error).then_some(10) }

@@ -118,6 +118,7 @@ impl From<Unopened> for Failure {
             Unopened::Suspended(tenant) => return suspended(tenant).into(),
             Unopened::Failed(..) => ErrorCode::TenantUnavailable,
             Unopened::Opening(_) => ErrorCode::TenantOpening,
+            Unopened::TooManyOpen(..) => ErrorCode::TooManyOpenTenants,
             Unopened::Stopping => ErrorCode::Stopping,
         };
         Problem::new(code, unopened.to_string()).into()

@@ -67,7 +67,7 @@ pub(crate) async fn serve(host: Arc<Host>, listening: Listening, until: impl Fut
     let active = Arc::clone(&host);
     let awake = tokio::spawn(async move { active.activity.stay_awake().await });
     let watch = tokio::spawn(doors::watch(Arc::clone(&host)));
-    let connections_max = descriptors::connections_max(descriptors::limit());
+    let connections_max = descriptors::Shares::now(host.tenants.open_wanted()).connections;
     let bounds = connections::Bounds { connections_max, patience: connections::Patience::STANDARD };
     connections::serve(&core, (listener, tls), router(host), bounds, until).await;
     awake.abort();
@@ -146,8 +146,8 @@ async fn handle(call: Call) -> Handled {
         Operation::GetCheckpoint => proofs::checkpoint(call).await,
         Operation::GetProofKeys => proofs::keys(&call),
         Operation::GetTile => proofs::tile(call).await,
-        Operation::ListSegments => segments::list(call).await,
-        Operation::ReadSegment => segments::read(call).await,
+        Operation::ListSegments | Operation::ListInstallationSegments => segments::list(call).await,
+        Operation::ReadSegment | Operation::ReadInstallationSegment => segments::read(call).await,
         Operation::CreateTenant => tenants::create(call).await,
         Operation::ListTenants => tenants::list(&call),
         Operation::ListInstallationAudit => tenants::audit(call).await,

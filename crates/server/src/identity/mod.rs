@@ -26,7 +26,7 @@ pub(crate) use tokens::{Asked, LetIn, TokenRefusal};
 pub(crate) use upkeep::keep;
 
 /// Most verified tokens that are remembered: about 1 KiB each.
-const TOKENS_MAX: usize = 1 << 16;
+pub const TOKENS_MAX: usize = 1 << 16;
 /// What DPoP proofs may be signed with.
 const PROOF_ALGORITHMS: [Algorithm; 8] = issuer::ASSERTION_ALGORITHMS;
 
