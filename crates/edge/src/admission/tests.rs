@@ -90,8 +90,10 @@ fn a_sender_that_ignores_refusals_is_found_out_and_forgiven() {
     let mut refusals =
         |now: Span| (0..200).filter_map(|_| admission.ask(now, client(1, 1), 1, None).err()).collect::<Vec<_>>();
     let first = refusals(ms(0));
-    assert!(!first[0].is_ignored && first[198].is_ignored);
-    assert!(!refusals(ms(3_000))[0].is_ignored);
+    assert!(first[..99].iter().all(|refusal| refusal.late == ms(0)));
+    let late: Vec<_> = first[100..].iter().map(|refusal| refusal.late.ns() / 100_000_000).collect();
+    assert!((5..15).all(|tenth| late.iter().filter(|late| **late == tenth).count() >= 9), "evenly spread: {late:?}");
+    assert_eq!(refusals(ms(3_000))[0].late, ms(0));
 }
 
 /// Asks for some requests of each client in each window, and says how many of them were admitted and by what the others were

@@ -18,7 +18,7 @@ use futures_util::StreamExt as _;
 use types::ActorId;
 
 use crate::http::app::App;
-use crate::http::doors::Admitted;
+use crate::http::doors::{Admitted, LastRefused};
 use crate::http::failure::Failure;
 use crate::http::host::{Host, Proven};
 use crate::http::local::Local;
@@ -63,6 +63,7 @@ impl Call {
         let headers = parts.headers;
         let local = parts.extensions.get::<Local>().copied();
         let certificate = parts.extensions.get::<ClientCertificate>().copied();
+        let last_refused = parts.extensions.get::<LastRefused>();
         let from = parts.extensions.get().copied().unwrap_or(Address::of(Ipv4Addr::UNSPECIFIED.into()));
         let (app, caller, proven) = match route.scope {
             Some(scope) => {
@@ -81,7 +82,7 @@ impl Call {
                         let found = host.find(request, &headers, (certificate, from)).await;
                         let found = found.map_err(|failure| host.doors.unauthenticated(from, failure))?;
                         let client = found.client();
-                        *admitted = Some(host.admit(client, &headers)?);
+                        *admitted = Some(host.admit(client, &headers, last_refused)?);
                         may(client.tenant, found.scopes())?;
                         host.let_in(found).await?
                     }

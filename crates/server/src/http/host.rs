@@ -16,7 +16,7 @@ use vault::{ApiKey, KeyTenant};
 use crate::awake::Activity;
 use crate::http::app::App;
 use crate::http::call::only;
-use crate::http::doors::{Admitted, Doors};
+use crate::http::doors::{Admitted, Doors, LastRefused};
 use crate::http::failure::Failure;
 use crate::http::issuing::values;
 use crate::identity::{Asked, Identity, LetIn, TokenRefusal, fetch_now};
@@ -158,9 +158,14 @@ impl Host {
     ///
     /// # Errors
     /// If the request is refused.
-    pub(crate) fn admit(&self, client: Client, headers: &HeaderMap) -> Result<Admitted, Failure> {
+    pub(crate) fn admit(
+        &self,
+        client: Client,
+        headers: &HeaderMap,
+        last_refused: Option<&LastRefused>,
+    ) -> Result<Admitted, Failure> {
         let quota = self.tenants.installation().requests_quota(client.tenant);
-        self.doors.admit(client, quota, headers)
+        self.doors.admit(client, quota, (headers, last_refused))
     }
 
     /// What is known about access tokens.

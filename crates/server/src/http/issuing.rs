@@ -113,7 +113,7 @@ impl Call {
             let subject = TokenSubject::new(built_in.name(), &client.id)
                 .map_err(|error| internal(&format!("a client cannot be the subject of a token: {error}")))?;
             let client = Client::of_subject(client.tenant, &subject);
-            let admitted = if self.is_local { None } else { Some(self.host.admit(client, &self.headers)?) };
+            let admitted = if self.is_local { None } else { Some(self.host.admit(client, &self.headers, None)?) };
             let answered = answer(&asked, (identity, built_in));
             let mut response = answered.unwrap_or_else(|refusal| self.refused(&refusal));
             if let Some(admitted) = admitted {
