@@ -21,7 +21,7 @@ const JSON_BYTES_MAX: u64 = 1 << 20;
 
 /// Talks to a server.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     agent: Agent,
     server: String,
     authorization: Secret,
@@ -59,7 +59,7 @@ impl Original {
 }
 
 impl Client {
-    pub(super) fn new(server: &Server) -> anyhow::Result<Self> {
+    pub(crate) fn new(server: &Server) -> anyhow::Result<Self> {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(TIMEOUT))

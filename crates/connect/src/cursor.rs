@@ -1,0 +1,25 @@
+//! How far a copy has come.
+
+use proof::Hash;
+use types::{Origin, Seq};
+
+/// How far a target's copy has come. The target keeps it in the same atomic unit as the rows, so the two always agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// The origin of the history that the last entry belongs to. Zero before the first entry.
+    pub origin: Origin,
+    /// The last entry whose effects are in the target.
+    pub position: Seq,
+    /// The root of the Merkle tree over all entries up to that one. Two journals with the same root have the same entries.
+    pub root: Hash,
+    /// While the rows of an import are being opened: the last staged entry whose row is in the target. The entry after `position` opens
+    /// the import.
+    pub opening: Option<Seq>,
+}
+
+impl Cursor {
+    /// The cursor of an empty copy.
+    pub fn start() -> Self {
+        Self { origin: Origin::new(0), position: Seq::ZERO, root: proof::root_of_nothing(), opening: None }
+    }
+}

@@ -1,0 +1,361 @@
+//! PostgreSQL: tables that dashboards and reports read.
+//!
+//! A batch is one transaction. Its first statement moves the cursor, if the cursor is where this connector left it and no other connector
+//! raised the fence; the row stays locked until the transaction ends. New rows are written with `COPY`. Changed rows go into a temporary
+//! table, from which one statement changes all of them.
+
+mod copy_text;
+mod rows;
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use postgres::error::{DbError, SqlState};
+use postgres::{Client, Config, NoTls, Transaction};
+use proof::Hash;
+use types::{Origin, Seq};
+
+use crate::batch::Batch;
+use crate::cursor::Cursor;
+use crate::rows::Rows;
+use crate::source::{hex, unhex};
+use crate::target::{Fault, Needs, Stored, Target, Wanted};
+use copy_text::CopyText;
+use rows::Columns;
+
+/// The version of the tables. A copy with another one is rebuilt beside it, in another schema.
+const PROJECTION: i32 = 1;
+const SCHEMA: &str = include_str!("schema.sql");
+/// Temporary tables for rows that change rows of earlier batches. They live as long as the connection.
+const INCOMING: &str = "
+create temporary table if not exists accounts_in (like {schema}.accounts) on commit delete rows;
+create temporary table if not exists transfers_in (id text, state text) on commit delete rows;
+create temporary table if not exists payments_in (id uuid, status text, amount numeric(39), captured numeric(39), released numeric(39),
+    refunded numeric(39), has_deadline boolean, deadline timestamptz, label text, label_positive boolean, sequence bigint) on commit delete rows;
+create temporary table if not exists metadata_in (number bigint, kind text, id text, key text, value text, sequence bigint) on commit delete rows;";
+/// How long the server may leave a packet without an answer.
+const UNANSWERED_MAX: Duration = Duration::from_secs(30);
+
+/// Which database, and which of its schemas.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The address, as PostgreSQL's own clients take it: `postgresql://user@host/database`.
+    pub url: String,
+    /// The password, unless the address has it.
+    pub password: Option<String>,
+    /// The schema that holds the tables. It is created if it does not exist.
+    pub schema: String,
+}
+
+/// A schema of a PostgreSQL database.
+pub struct Postgres {
+    config: Config,
+    schema: String,
+    client: Option<Client>,
+    fence: i64,
+}
+
+impl std::fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Postgres").field("schema", &self.schema).field("fence", &self.fence).finish_non_exhaustive()
+    }
+}
+
+impl Postgres {
+    /// A target that is not connected yet.
+    ///
+    /// # Errors
+    /// When the address or the name of the schema is malformed. The message does not contain the password.
+    pub fn new(settings: &Settings) -> Result<Self, String> {
+        let mut config: Config = settings.url.parse().map_err(|error| format!("the address is malformed: {error}"))?;
+        if let Some(password) = &settings.password {
+            config.password(password);
+        }
+        config.application_name("finaira connect").tcp_user_timeout(UNANSWERED_MAX).connect_timeout(UNANSWERED_MAX);
+        config.keepalives_idle(UNANSWERED_MAX);
+        let schema = &settings.schema;
+        let is_name = schema.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_');
+        if !is_name || schema.is_empty() || schema.len() > 63 || schema.starts_with(|first: char| first.is_ascii_digit()) {
+            return Err(format!(
+                "found the schema `{schema}`, expected 1 to 63 lower-case letters, digits and underscores, with no digit first"
+            ));
+        }
+        Ok(Self { config, schema: schema.clone(), client: None, fence: 0 })
+    }
+
+    fn sql(&self, text: &str) -> String {
+        text.replace("{schema}", &self.schema)
+    }
+
+    fn client(&mut self) -> Result<&mut Client, Fault> {
+        self.client.as_mut().ok_or_else(|| Fault::Unreachable("the connection is closed".to_owned()))
+    }
+
+    /// Connects, creates the tables and raises the fence.
+    fn connect(&mut self) -> Result<(Client, i64, Cursor), Fault> {
+        let mut client = self.config.connect(NoTls).map_err(|error| fault(&error))?;
+        // Whoever holds the cursor's row and does not answer would lock others out.
+        client.batch_execute("set idle_in_transaction_session_timeout = '60s'; set lock_timeout = '90s'").map_err(|error| fault(&error))?;
+        let mut transaction = client.transaction().map_err(|error| fault(&error))?;
+        // Two connectors that create the tables at the same time would hinder each other.
+        let create = format!(
+            "select pg_advisory_xact_lock(hashtext('finaira {0}')); create schema if not exists {0};{1}",
+            self.schema, SCHEMA
+        );
+        transaction.batch_execute(&self.sql(&create)).map_err(|error| fault(&error))?;
+        let start = Cursor::start();
+        let insert = self.sql(
+            "insert into {schema}.cursor (origin, position, root, fence, projection) values ($1, 0, $2, 0, $3) on conflict do nothing",
+        );
+        let origin = start.origin.to_string();
+        transaction.execute(&insert, &[&origin, &hex(&start.root), &PROJECTION]).map_err(|error| fault(&error))?;
+        let take = self.sql(
+            "update {schema}.cursor set fence = fence + 1 returning fence, projection, origin, position, root, opening",
+        );
+        let row = transaction.query_one(&take, &[]).map_err(|error| fault(&error))?;
+        let mut columns = Columns { row: &row, next: 0 };
+        let (fence, projection): (i64, i32) = (columns.get()?, columns.get()?);
+        if projection != PROJECTION {
+            let what = format!(
+                "schema {} has version {projection} of the tables, and this release writes version {PROJECTION}; name another schema, and drop this one when the new copy is whole",
+                self.schema
+            );
+            return Err(Fault::Refused(what));
+        }
+        let cursor = cursor(&mut columns)?;
+        transaction.commit().map_err(|error| fault(&error))?;
+        client.batch_execute(&self.sql(INCOMING)).map_err(|error| fault(&error))?;
+        Ok((client, fence, cursor))
+    }
+}
+
+/// Reads origin, position, root and opening.
+fn cursor(columns: &mut Columns<'_>) -> Result<Cursor, Fault> {
+    let origin: Origin = columns.parse()?;
+    let position = Seq::new(columns.number::<i64, _>()?);
+    let text: String = columns.get()?;
+    let root: Hash = unhex(&text).ok_or_else(|| Fault::Contradicts(format!("`{text}` is not a Merkle root")))?;
+    let opening: Option<i64> = columns.get()?;
+    let opening = opening.map(|seq| u64::try_from(seq).unwrap_or_default()).map(Seq::new);
+    Ok(Cursor { origin, position, root, opening })
+}
+
+impl Target for Postgres {
+    fn open(&mut self) -> Result<Cursor, Fault> {
+        self.client = None;
+        let (client, fence, cursor) = self.connect()?;
+        (self.client, self.fence) = (Some(client), fence);
+        Ok(cursor)
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Rows
+    }
+
+    fn load(&mut self, wanted: &Wanted) -> Result<Stored, Fault> {
+        let (accounts, transfers, payments) = (
+            self.sql(&format!("select {} from {{schema}}.accounts where id = any($1::text[]::uuid[])", rows::ACCOUNT_READ)),
+            self.sql(&format!("select {} from {{schema}}.transfers where id = any($1)", rows::TRANSFER_READ)),
+            self.sql("select id::text, amount::text, changed_sequence from {schema}.payments where id = any($1::text[]::uuid[])"),
+        );
+        let client = self.client()?;
+        let mut stored = Stored::default();
+        if !wanted.accounts.is_empty() {
+            let ids: Vec<String> = wanted.accounts.iter().map(ToString::to_string).collect();
+            for row in client.query(&accounts, &[&ids]).map_err(|error| fault(&error))? {
+                stored.accounts.push(rows::account(&row)?);
+            }
+        }
+        if !wanted.transfers.is_empty() {
+            let ids: Vec<String> = wanted.transfers.iter().map(ToString::to_string).collect();
+            for row in client.query(&transfers, &[&ids]).map_err(|error| fault(&error))? {
+                stored.transfers.push(rows::transfer(&row)?);
+            }
+        }
+        if !wanted.payments.is_empty() {
+            let ids: Vec<String> = wanted.payments.iter().map(ToString::to_string).collect();
+            for row in client.query(&payments, &[&ids]).map_err(|error| fault(&error))? {
+                let mut columns = Columns { row: &row, next: 0 };
+                stored.payments.push((columns.parse()?, columns.parse()?, Seq::new(columns.number::<i64, _>()?)));
+            }
+        }
+        Ok(stored)
+    }
+
+    fn write(&mut self, batch: &Batch, before: &Cursor, after: &Cursor) -> Result<(), Fault> {
+        let (schema, fence) = (self.schema.clone(), self.fence);
+        let move_cursor = self.sql(
+            "update {schema}.cursor set origin = $1, position = $2, root = $3, opening = $4, updated_at = now() \
+             where fence = $5 and position = $6 and root = $7 and opening is not distinct from $8",
+        );
+        let read_cursor = self.sql("select fence, position from {schema}.cursor");
+        let client = self.client()?;
+        let mut transaction = client.transaction().map_err(|error| fault(&error))?;
+        let (origin, root) = (after.origin.to_string(), hex(&after.root));
+        let moved = transaction.execute(
+            &move_cursor,
+            &[
+                &origin,
+                &number(after.position),
+                &root,
+                &after.opening.map(number),
+                &fence,
+                &number(before.position),
+                &hex(&before.root),
+                &before.opening.map(number),
+            ],
+        );
+        if moved.map_err(|error| fault(&error))? == 0 {
+            let row = transaction.query_one(&read_cursor, &[]).map_err(|error| fault(&error))?;
+            let mut columns = Columns { row: &row, next: 0 };
+            let (found_fence, found): (i64, i64) = (columns.get()?, columns.get()?);
+            // A lower fence belongs to an older copy of the database.
+            if found_fence > fence {
+                return Err(Fault::Fenced);
+            }
+            let found = Seq::new(u64::try_from(found).unwrap_or_default());
+            return Err(Fault::Moved { found, expected: before.position });
+        }
+        write_rows(&mut transaction, &schema, &batch.rows)?;
+        transaction.commit().map_err(|error| fault(&error))
+    }
+}
+
+/// A sequence as PostgreSQL's 64-bit integer.
+fn number(seq: Seq) -> i64 {
+    i64::try_from(seq.get()).unwrap_or(i64::MAX)
+}
+
+fn write_rows(transaction: &mut Transaction<'_>, schema: &str, rows: &Rows) -> Result<(), Fault> {
+    let into = |table: &str| format!("{schema}.{table}");
+    insert(transaction, &into("ledgers"), "", rows, rows::put_ledgers)?;
+    if insert(transaction, "accounts_in", rows::ACCOUNT, rows, |rows, text| {
+        rows.accounts.iter().for_each(|row| rows::put_account(row, text));
+    })? {
+        let set = rows::ACCOUNT.split(", ").map(str::trim).filter(|column| *column != "id");
+        let set: Vec<String> = set.map(|column| format!("{column} = excluded.{column}")).collect();
+        let columns = rows::ACCOUNT;
+        execute(
+            transaction,
+            &format!(
+                "insert into {schema}.accounts ({columns}) select {columns} from accounts_in on conflict (id) do update set {}",
+                set.join(", ")
+            ),
+        )?;
+    }
+    insert(transaction, &into("transfers"), rows::TRANSFER, rows, |rows, text| {
+        rows.transfers.iter().for_each(|row| rows::put_transfer(row, text));
+    })?;
+    if insert(transaction, "transfers_in", "", rows, |rows, text| {
+        for row in &rows.resolved {
+            text.plain(row.key).plain(rows::state_name(row.state)).end_row();
+        }
+    })? {
+        execute(
+            transaction,
+            &format!("update {schema}.transfers t set state = i.state from transfers_in i where t.id = i.id"),
+        )?;
+    }
+    insert(transaction, &into("payments"), rows::PAYMENT, rows, |rows, text| {
+        rows.payments.iter().for_each(|row| rows::put_payment(row, text));
+    })?;
+    insert(transaction, &into("payment_entities"), "", rows, |rows, text| rows::put_entities(&rows.payments, text))?;
+    if insert(transaction, "payments_in", "", rows, rows::put_payments_changed)? {
+        execute(
+            transaction,
+            &format!(
+                "update {schema}.payments p set status = coalesce(i.status, p.status), amount = coalesce(i.amount, p.amount), \
+                 captured = coalesce(i.captured, p.captured), released = coalesce(i.released, p.released), \
+                 refunded = coalesce(i.refunded, p.refunded), \
+                 deadline = case when i.has_deadline then i.deadline else p.deadline end, \
+                 label = coalesce(i.label, p.label), label_positive = coalesce(i.label_positive, p.label_positive), \
+                 changed_sequence = i.sequence from payments_in i where p.id = i.id"
+            ),
+        )?;
+    }
+    insert(transaction, &into("payment_changes"), "", rows, rows::put_changes)?;
+    insert(transaction, &into("labels"), "", rows, rows::put_labels)?;
+    if insert(transaction, "metadata_in", "", rows, rows::put_metadata)? {
+        // The last row of a key counts.
+        execute(
+            transaction,
+            &format!(
+                "with newest as (select distinct on (kind, id, key) * from metadata_in order by kind, id, key, number desc), \
+                 gone as (delete from {schema}.metadata m using newest n \
+                     where (m.kind, m.id, m.key) = (n.kind, n.id, n.key) and n.value is null) \
+                 insert into {schema}.metadata (kind, id, key, value, sequence) \
+                     select kind, id, key, value::jsonb, sequence from newest where value is not null \
+                 on conflict (kind, id, key) do update set value = excluded.value, sequence = excluded.sequence"
+            ),
+        )?;
+    }
+    Ok(())
+}
+
+fn execute(transaction: &mut Transaction<'_>, sql: &str) -> Result<(), Fault> {
+    transaction.batch_execute(sql).map_err(|error| fault(&error))
+}
+
+/// Copies rows into a table; false if there are none.
+fn insert(
+    transaction: &mut Transaction<'_>,
+    table: &str,
+    columns: &str,
+    rows: &Rows,
+    put: impl FnOnce(&Rows, &mut CopyText),
+) -> Result<bool, Fault> {
+    let mut text = CopyText::default();
+    put(rows, &mut text);
+    if text.is_empty() {
+        return Ok(false);
+    }
+    let columns = if columns.is_empty() { String::new() } else { format!("({columns})") };
+    let mut writer = transaction.copy_in(&format!("copy {table} {columns} from stdin")).map_err(|error| fault(&error))?;
+    writer.write_all(text.as_bytes()).map_err(|error| io_fault(&error))?;
+    writer.finish().map_err(|error| fault(&error))?;
+    Ok(true)
+}
+
+fn io_fault(error: &std::io::Error) -> Fault {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<postgres::Error>()) {
+        Some(error) => fault(error),
+        None => Fault::Unreachable(error.to_string()),
+    }
+}
+
+/// What an error of PostgreSQL means for a connector.
+fn fault(error: &postgres::Error) -> Fault {
+    match error.as_db_error() {
+        Some(error) if is_passing(error.code()) => Fault::Unreachable(told(error)),
+        Some(error) => Fault::Refused(told(error)),
+        None => Fault::Unreachable(with_causes(error)),
+    }
+}
+
+/// Whether the same statement may succeed later, without a change of the data or the configuration.
+fn is_passing(code: &SqlState) -> bool {
+    // Connections, resources such as disk and memory, an operator's intervention, locks and serialisation.
+    ["08", "53", "57", "55", "40", "58"].iter().any(|class| code.code().starts_with(class))
+}
+
+fn told(error: &DbError) -> String {
+    let mut text = format!("{} ({})", error.message(), error.code().code());
+    for (what, name) in
+        [("table", error.table()), ("column", error.column()), ("constraint", error.constraint()), ("detail", error.detail())]
+    {
+        if let Some(name) = name {
+            text.push_str(&format!("; {what}: {name}"));
+        }
+    }
+    text
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
