@@ -29,11 +29,13 @@ pub struct Settings {
     pub batch_entries: usize,
     /// Whether to end at the first fault that lasts. Otherwise the connector tries for ever.
     pub once: bool,
+    /// The entry with which to end; `None` to go on for ever.
+    pub until: Option<Seq>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { batch_entries: 16_384, once: false }
+        Self { batch_entries: 16_384, once: false, until: None }
     }
 }
 
@@ -73,7 +75,7 @@ impl<T: Target> Connector<T> {
         status: Arc<Status>,
         stop: Arc<AtomicBool>,
     ) -> Self {
-        let fold = Fold::new(!target.is_atomic());
+        let fold = Fold::new(!target.is_atomic(), target.needs() == Needs::Rows);
         Self { source, target, settings, status, stop, fold }
     }
 
@@ -134,11 +136,12 @@ impl<T: Target> Connector<T> {
         let mut cursor = self.target.open()?;
         self.check(&cursor)?;
         self.status.opened(cursor.position);
-        while !self.is_stopped() {
+        while !self.is_stopped() && self.settings.until != Some(cursor.position) {
             let arrived = self.source.wait_after(cursor.position, WAIT);
             self.status.arrived(arrived);
             if arrived.last > cursor.position {
-                cursor = self.step(&cursor, arrived.last)?;
+                let last = self.settings.until.map_or(arrived.last, |until| until.min(arrived.last));
+                cursor = self.step(&cursor, last)?;
             } else if arrived.is_over {
                 return Ok(());
             }

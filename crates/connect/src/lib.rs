@@ -11,19 +11,29 @@ mod batch;
 mod cache;
 mod connector;
 mod cursor;
+mod documents;
 mod fold;
 mod rows;
 mod source;
 mod status;
 mod target;
+mod targets;
+#[cfg(feature = "postgres")]
+mod tls;
+mod verify;
 
 #[cfg(feature = "postgres")]
-pub mod postgres;
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
 
 pub use batch::Batch;
 pub use connector::{Connector, Ended, Settings};
 pub use cursor::Cursor;
+pub use documents::{AccountDocument, Documents, PaymentDocument, TransferDocument, state_name, transfer_key};
 pub use rows::{AccountRow, ChangeRow, LabelRow, MetadataRow, PaymentNow, PaymentRow, Resolved, Rows, TransferRow};
 pub use source::{Arrived, Source, SourceError};
 pub use status::{Shown, Status};
-pub use target::{Fault, Needs, Stored, Target, Wanted};
+pub use target::{Counts, Fault, Needs, Target, Wanted};
+pub use targets::{KINDS, make, secret};
+pub use verify::{Verification, verify};

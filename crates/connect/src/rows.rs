@@ -105,6 +105,21 @@ pub struct PaymentNow {
     pub sequence: Seq,
 }
 
+impl PaymentNow {
+    /// Takes over what a later batch changed.
+    pub fn follow(&mut self, later: &Self) {
+        let Self { status, amount, sums, deadline, label, sequence } = later;
+        self.status = status.or(self.status);
+        self.amount = amount.or(self.amount);
+        self.sums = sums.or(self.sums);
+        self.deadline = deadline.or(self.deadline);
+        if label.is_some() {
+            self.label.clone_from(label);
+        }
+        self.sequence = *sequence;
+    }
+}
+
 /// A change of a payment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChangeRow {

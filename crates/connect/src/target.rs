@@ -1,11 +1,13 @@
 //! What every target must do.
 
-use ledger::{Transfer, TransferKey};
-use types::{AccountId, Amount, PaymentId, Seq};
+use std::fmt;
+
+use ledger::TransferKey;
+use types::{AccountId, PaymentId, Seq};
 
 use crate::batch::Batch;
 use crate::cursor::Cursor;
-use crate::rows::AccountRow;
+use crate::documents::Documents;
 
 /// A system that holds a copy of a journal, as rows or as events.
 ///
@@ -19,7 +21,7 @@ use crate::rows::AccountRow;
 ///
 /// A target that cannot change several rows at once says so with [`Target::is_atomic`]. It writes rows that carry their sequence first and
 /// the cursor last, and a repeated write leaves the same rows.
-pub trait Target: Send {
+pub trait Target: Send + fmt::Debug {
     /// Connects, creates or updates the schema, takes the target over from other connectors, and returns the cursor.
     ///
     /// # Errors
@@ -34,17 +36,51 @@ pub trait Target: Send {
         true
     }
 
-    /// Returns stored rows, in any order. Missing ones are left out.
+    /// Returns stored rows as documents, in any order. Only targets that need rows are asked.
     ///
     /// # Errors
     /// When the target cannot be read.
-    fn load(&mut self, wanted: &Wanted) -> Result<Stored, Fault>;
+    fn load(&mut self, wanted: &Wanted) -> Result<Documents, Fault>;
 
     /// Writes a batch, if the cursor in the target is still `before`, and moves the cursor to `after`.
     ///
     /// # Errors
     /// When nothing was written, or it is unknown whether it was.
     fn write(&mut self, batch: &Batch, before: &Cursor, after: &Cursor) -> Result<(), Fault>;
+
+    /// Connects without taking the target over, and returns the cursor and the number of rows; `None` if nothing was copied yet. What
+    /// [`Target::load`] returns afterwards belongs to this cursor, if the target can keep reads consistent; otherwise the connector
+    /// has to be stopped meanwhile.
+    ///
+    /// # Errors
+    /// When the target cannot be reached, or holds something else.
+    fn look(&mut self) -> Result<Option<(Cursor, Counts)>, Fault>;
+}
+
+impl Target for Box<dyn Target> {
+    fn open(&mut self) -> Result<Cursor, Fault> {
+        (**self).open()
+    }
+
+    fn needs(&self) -> Needs {
+        (**self).needs()
+    }
+
+    fn is_atomic(&self) -> bool {
+        (**self).is_atomic()
+    }
+
+    fn load(&mut self, wanted: &Wanted) -> Result<Documents, Fault> {
+        (**self).load(wanted)
+    }
+
+    fn write(&mut self, batch: &Batch, before: &Cursor, after: &Cursor) -> Result<(), Fault> {
+        (**self).write(batch, before, after)
+    }
+
+    fn look(&mut self) -> Result<Option<(Cursor, Counts)>, Fault> {
+        (**self).look()
+    }
 }
 
 /// What a target needs of a batch.
@@ -52,11 +88,13 @@ pub trait Target: Send {
 pub enum Needs {
     /// Rows: the state after the batch of everything that it changed.
     Rows,
+    /// As `Rows`, but the target keeps only accounts, pending transfers and new payments. What changed of payments is left out.
+    Balances,
     /// The entries themselves.
     Events,
 }
 
-/// The rows that the fold needs from the target, because an entry changes them.
+/// Names of rows: those that the fold needs from the target, because an entry changes them, or those that a verification compares.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wanted {
     pub accounts: Vec<AccountId>,
@@ -72,13 +110,12 @@ impl Wanted {
     }
 }
 
-/// The rows that a target returned.
-#[derive(Debug, Clone, Default)]
-pub struct Stored {
-    pub accounts: Vec<AccountRow>,
-    pub transfers: Vec<Transfer>,
-    /// Their amounts, each with the last entry that the row includes.
-    pub payments: Vec<(PaymentId, Amount, Seq)>,
+/// How many rows of each kind a target has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub accounts: u64,
+    pub transfers: u64,
+    pub payments: u64,
 }
 
 /// Why a target could not be opened, read or written.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use offline::{CheckpointFile, Verification, verify};
 use proof::VerifierKey;
 
@@ -13,21 +13,30 @@ use crate::stdio::outln;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Data directory; no server may run on it
-    #[arg(value_name = "DIR")]
-    data: PathBuf,
+    #[cfg_attr(feature = "connect", arg(value_name = "DIR", required_unless_present = "target"))]
+    #[cfg_attr(not(feature = "connect"), arg(value_name = "DIR", required = true))]
+    data: Option<PathBuf>,
     /// A checkpoint that was kept elsewhere: check that the journal still has all entries that it covers
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
     /// The vkey of the key that signed the checkpoint; the default is the keys in DIR/keys/proof.vkeys
     #[arg(long, value_name = "VKEY", requires = "checkpoint")]
     key: Option<VerifierKey>,
+    #[cfg(feature = "connect")]
+    #[command(flatten)]
+    copy: crate::connect::verify::Arguments,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    #[cfg(feature = "connect")]
+    if let Some(target) = &arguments.copy.target {
+        return crate::connect::verify::run(&arguments.copy, target);
+    }
+    let data = arguments.data.as_ref().context("found no data directory")?;
     let checkpoint =
         arguments.checkpoint.as_ref().map(|path| CheckpointFile { path: path.clone(), key: arguments.key.clone() });
     let mut progress = None;
-    let verified = verify(&arguments.data, checkpoint.as_ref(), &mut |done, total| {
+    let verified = verify(data, checkpoint.as_ref(), &mut |done, total| {
         progress.get_or_insert_with(|| Progress::of("entries", total)).reach(done);
     });
     let elapsed = progress.map(Progress::finish);

@@ -38,7 +38,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "issuer", "api", "edge", "datadir",
         ],
     ),
-    ("connect", &["types", "ledger", "policy", "engine", "disk", "journal", "proof", "api"]),
+    ("connect", &["types", "ledger", "engine", "disk", "journal", "proof", "api", "datadir"]),
     ("tables", &["types", "policy", "engine", "vault", "api"]),
     (
         "sim",

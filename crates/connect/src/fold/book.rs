@@ -6,7 +6,8 @@ use types::{AccountId, Amount, Seq};
 use super::Map;
 use crate::cache::Cache;
 use crate::rows::{AccountRow, Resolved, Rows, Side, TransferRow};
-use crate::target::{Fault, Stored, Wanted};
+use crate::documents::Documents;
+use crate::target::{Fault, Wanted};
 
 /// An account in memory.
 #[derive(Debug, Clone)]
@@ -55,7 +56,7 @@ impl Books {
         &mut self,
         facts: impl Iterator<Item = (Seq, &'f Fact)> + Clone,
         may_repeat: bool,
-        load: &mut dyn FnMut(&Wanted) -> Result<Stored, Fault>,
+        load: &mut dyn FnMut(&Wanted) -> Result<Documents, Fault>,
     ) -> Result<InBatch, Fault> {
         let mut batch = InBatch::default();
         self.get_pendings(facts.clone(), &mut batch, load)?;
@@ -67,7 +68,7 @@ impl Books {
         &mut self,
         facts: impl Iterator<Item = (Seq, &'f Fact)>,
         batch: &mut InBatch,
-        load: &mut dyn FnMut(&Wanted) -> Result<Stored, Fault>,
+        load: &mut dyn FnMut(&Wanted) -> Result<Documents, Fault>,
     ) -> Result<(), Fault> {
         let mut wanted = Wanted::default();
         let mut asked = Map::<TransferKey, Seq>::default();
@@ -90,7 +91,8 @@ impl Books {
         if wanted.is_empty() {
             return Ok(());
         }
-        for transfer in load(&wanted)?.transfers {
+        for document in load(&wanted)?.transfers {
+            let transfer = document.transfer()?;
             batch.pendings.insert(transfer.key, transfer);
         }
         match wanted.transfers.iter().find(|key| !batch.pendings.contains_key(*key)) {
@@ -107,7 +109,7 @@ impl Books {
         facts: impl Iterator<Item = (Seq, &'f Fact)>,
         may_repeat: bool,
         batch: &mut InBatch,
-        load: &mut dyn FnMut(&Wanted) -> Result<Stored, Fault>,
+        load: &mut dyn FnMut(&Wanted) -> Result<Documents, Fault>,
     ) -> Result<(), Fault> {
         let mut wanted = Wanted::default();
         let mut asked = Map::<AccountId, ()>::default();
@@ -140,7 +142,8 @@ impl Books {
             }
         }
         if !wanted.is_empty() {
-            for row in load(&wanted)?.accounts {
+            for document in load(&wanted)?.accounts {
+                let row = document.row()?;
                 batch.accounts.insert(row.account.id, Known { base: row.sequence, row, is_changed: false });
             }
         }

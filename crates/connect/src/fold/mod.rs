@@ -15,7 +15,8 @@ use ledger::ImportNumber;
 use types::Seq;
 
 use crate::rows::{MetadataRow, Rows};
-use crate::target::{Fault, Stored, Wanted};
+use crate::documents::Documents;
+use crate::target::{Fault, Wanted};
 use book::Books;
 use payments::Payments;
 
@@ -30,13 +31,15 @@ pub(crate) struct Fold {
     books: Books,
     /// Whether the target may already hold effects of entries after the cursor.
     may_repeat: bool,
+    /// Whether changes of payments count.
+    follows_payments: bool,
 }
 
 impl Fold {
     /// A fold for a target. `may_repeat` says that the target may already hold some effects of entries after its cursor, because it
-    /// does not change rows and cursor in one atomic unit.
-    pub(crate) fn new(may_repeat: bool) -> Self {
-        Self { books: Books::new(CACHED_MAX), may_repeat }
+    /// does not change rows and cursor in one atomic unit. `follows_payments` says that changes of payments count.
+    pub(crate) fn new(may_repeat: bool, follows_payments: bool) -> Self {
+        Self { books: Books::new(CACHED_MAX), may_repeat, follows_payments }
     }
 
     /// Forgets all rows that it read, because the target may hold others now.
@@ -51,12 +54,12 @@ impl Fold {
     pub(crate) fn fold(
         &mut self,
         entries: &[&EntryInContext],
-        load: &mut dyn FnMut(&Wanted) -> Result<Stored, Fault>,
+        load: &mut dyn FnMut(&Wanted) -> Result<Documents, Fault>,
     ) -> Result<Rows, Fault> {
         let facts = entries.iter().flat_map(|item| {
             item.entry.fact.ledger_facts().iter().map(|fact| (item.entry.header.seq, fact))
         });
-        let payments = Payments::load(entries, load)?;
+        let payments = if self.follows_payments { Payments::load(entries, load)? } else { Payments::only_new() };
         self.fold_facts(facts, payments, entries, load)
     }
 
@@ -68,7 +71,7 @@ impl Fold {
         &mut self,
         import: ImportNumber,
         entries: &[&EntryInContext],
-        load: &mut dyn FnMut(&Wanted) -> Result<Stored, Fault>,
+        load: &mut dyn FnMut(&Wanted) -> Result<Documents, Fault>,
     ) -> Result<Rows, Fault> {
         let staged: Vec<(Seq, ledger::Fact)> = entries
             .iter()
@@ -85,7 +88,7 @@ impl Fold {
         facts: impl Iterator<Item = (Seq, &'f ledger::Fact)> + Clone,
         mut payments: Payments,
         entries: &[&EntryInContext],
-        load: &mut dyn FnMut(&Wanted) -> Result<Stored, Fault>,
+        load: &mut dyn FnMut(&Wanted) -> Result<Documents, Fault>,
     ) -> Result<Rows, Fault> {
         let mut rows = Rows::default();
         let mut batch = self.books.begin(facts.clone(), self.may_repeat, load)?;

@@ -6,7 +6,8 @@ use types::{Amount, PaymentId, Seq};
 
 use super::Map;
 use crate::rows::{ChangeRow, LabelRow, PaymentNow, PaymentRow, Rows};
-use crate::target::{Fault, Stored, Wanted};
+use crate::documents::{Documents, parse};
+use crate::target::{Fault, Wanted};
 
 /// The payments that a batch decides or changes.
 #[derive(Debug, Default)]
@@ -18,13 +19,15 @@ pub(super) struct Payments {
     /// Those of earlier batches that the batch changes, and their places in `changed`.
     places: Map<PaymentId, usize>,
     changed: Vec<(PaymentId, PaymentNow)>,
+    /// Whether changes of payments are left out.
+    is_only_new: bool,
 }
 
 impl Payments {
     /// Reads the amounts that the entries need.
     pub(super) fn load(
         entries: &[&EntryInContext],
-        load: &mut dyn FnMut(&Wanted) -> Result<Stored, Fault>,
+        load: &mut dyn FnMut(&Wanted) -> Result<Documents, Fault>,
     ) -> Result<Self, Fault> {
         let mut wanted = Wanted::default();
         let mut known = Map::<PaymentId, ()>::default();
@@ -41,10 +44,17 @@ impl Payments {
         }
         let mut payments = Self::default();
         if !wanted.is_empty() {
-            let stored = load(&wanted)?.payments;
-            payments.amounts = stored.into_iter().map(|(id, amount, seq)| (id, (amount, seq))).collect();
+            for document in load(&wanted)?.payments {
+                let (id, amount) = (parse("id", &document.id)?, parse("amount", &document.amount)?);
+                payments.amounts.insert(id, (amount, Seq::new(document.changed_sequence)));
+            }
         }
         Ok(payments)
+    }
+
+    /// Leaves out all changes of payments.
+    pub(super) fn only_new() -> Self {
+        Self { is_only_new: true, ..Self::default() }
     }
 
     pub(super) fn fold(&mut self, item: &EntryInContext, rows: &mut Rows) -> Result<(), Fault> {
@@ -69,6 +79,7 @@ impl Payments {
                     now,
                 });
             }
+            Fact::PaymentChanged(_) | Fact::LabelRecorded(_) if self.is_only_new => {}
             Fact::PaymentChanged(changed) => self.change(entry, changed, rows)?,
             Fact::LabelRecorded(recorded) => {
                 let header = entry.header;

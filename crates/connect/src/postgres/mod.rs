@@ -8,18 +8,23 @@ mod copy_text;
 mod rows;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use postgres::error::{DbError, SqlState};
-use postgres::{Client, Config, NoTls, Transaction};
+use postgres::{Client, Config, Row, Transaction};
+use serde::Deserialize;
 use proof::Hash;
+use tokio_postgres_rustls::MakeRustlsConnect;
 use types::{Origin, Seq};
 
 use crate::batch::Batch;
 use crate::cursor::Cursor;
 use crate::rows::Rows;
 use crate::source::{hex, unhex};
-use crate::target::{Fault, Needs, Stored, Target, Wanted};
+use crate::documents::Documents;
+use crate::target::{Counts, Fault, Needs, Target, Wanted};
+use crate::targets::secret;
 use copy_text::CopyText;
 use rows::Columns;
 
@@ -31,25 +36,43 @@ const INCOMING: &str = "
 create temporary table if not exists accounts_in (like {schema}.accounts) on commit delete rows;
 create temporary table if not exists transfers_in (id text, state text) on commit delete rows;
 create temporary table if not exists payments_in (id uuid, status text, amount numeric(39), captured numeric(39), released numeric(39),
-    refunded numeric(39), has_deadline boolean, deadline timestamptz, label text, label_positive boolean, sequence bigint) on commit delete rows;
+    refunded numeric(39), has_deadline boolean, deadline timestamptz, deadline_ns bigint, label text, label_positive boolean, sequence bigint) on commit delete rows;
 create temporary table if not exists metadata_in (number bigint, kind text, id text, key text, value text, sequence bigint) on commit delete rows;";
 /// How long the server may leave a packet without an answer.
 const UNANSWERED_MAX: Duration = Duration::from_secs(30);
 
-/// Which database, and which of its schemas.
-#[derive(Debug, Clone)]
-pub struct Settings {
+/// The settings of this kind of target.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
     /// The address, as PostgreSQL's own clients take it: `postgresql://user@host/database`.
-    pub url: String,
-    /// The password, unless the address has it.
-    pub password: Option<String>,
+    url: String,
+    /// A file whose first line is the password, unless the address has it.
+    password_file: Option<PathBuf>,
+    /// The environment variable that holds the password.
+    password_env: Option<String>,
+    /// A file with the authorities that may have issued the server's certificate, in PEM; otherwise those that the machine trusts. Whether TLS
+    /// is used is up to `sslmode` in the address.
+    ca: Option<PathBuf>,
     /// The schema that holds the tables. It is created if it does not exist.
-    pub schema: String,
+    #[serde(default = "default_schema")]
+    schema: String,
+}
+
+fn default_schema() -> String {
+    "finaira".to_owned()
+}
+
+/// Makes a target that is not connected yet.
+pub(crate) fn make(table: toml::Table) -> Result<Box<dyn Target>, String> {
+    let settings: Settings = table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
+    Ok(Box::new(Postgres::new(&settings)?))
 }
 
 /// A schema of a PostgreSQL database.
-pub struct Postgres {
+struct Postgres {
     config: Config,
+    tls: MakeRustlsConnect,
     schema: String,
     client: Option<Client>,
     fence: i64,
@@ -66,10 +89,11 @@ impl Postgres {
     ///
     /// # Errors
     /// When the address or the name of the schema is malformed. The message does not contain the password.
-    pub fn new(settings: &Settings) -> Result<Self, String> {
+    fn new(settings: &Settings) -> Result<Self, String> {
         let mut config: Config = settings.url.parse().map_err(|error| format!("the address is malformed: {error}"))?;
-        if let Some(password) = &settings.password {
-            config.password(password);
+        let password = secret(settings.password_file.as_deref(), settings.password_env.as_deref(), "password")?;
+        if let Some(password) = password {
+            config.password(password.reveal());
         }
         config.application_name("finaira connect").tcp_user_timeout(UNANSWERED_MAX).connect_timeout(UNANSWERED_MAX);
         config.keepalives_idle(UNANSWERED_MAX);
@@ -80,7 +104,8 @@ impl Postgres {
                 "found the schema `{schema}`, expected 1 to 63 lower-case letters, digits and underscores, with no digit first"
             ));
         }
-        Ok(Self { config, schema: schema.clone(), client: None, fence: 0 })
+        let tls = MakeRustlsConnect::new(crate::tls::client(settings.ca.as_deref())?);
+        Ok(Self { config, tls, schema: schema.clone(), client: None, fence: 0 })
     }
 
     fn sql(&self, text: &str) -> String {
@@ -93,7 +118,7 @@ impl Postgres {
 
     /// Connects, creates the tables and raises the fence.
     fn connect(&mut self) -> Result<(Client, i64, Cursor), Fault> {
-        let mut client = self.config.connect(NoTls).map_err(|error| fault(&error))?;
+        let mut client = self.config.connect(self.tls.clone()).map_err(|error| fault(&error))?;
         // Whoever holds the cursor's row and does not answer would lock others out.
         client.batch_execute("set idle_in_transaction_session_timeout = '60s'; set lock_timeout = '90s'").map_err(|error| fault(&error))?;
         let mut transaction = client.transaction().map_err(|error| fault(&error))?;
@@ -152,34 +177,19 @@ impl Target for Postgres {
         Needs::Rows
     }
 
-    fn load(&mut self, wanted: &Wanted) -> Result<Stored, Fault> {
-        let (accounts, transfers, payments) = (
-            self.sql(&format!("select {} from {{schema}}.accounts where id = any($1::text[]::uuid[])", rows::ACCOUNT_READ)),
-            self.sql(&format!("select {} from {{schema}}.transfers where id = any($1)", rows::TRANSFER_READ)),
-            self.sql("select id::text, amount::text, changed_sequence from {schema}.payments where id = any($1::text[]::uuid[])"),
-        );
+    fn load(&mut self, wanted: &Wanted) -> Result<Documents, Fault> {
+        let select = |columns: &str, table: &str, ids: &str| {
+            format!("select {columns} from {}.{table} where id = any({ids})", self.schema)
+        };
+        let accounts = select(rows::ACCOUNT_READ, "accounts", "$1::text[]::uuid[]");
+        let transfers = select(rows::TRANSFER_READ, "transfers", "$1");
+        let payments = select(rows::PAYMENT_READ, "payments", "$1::text[]::uuid[]");
         let client = self.client()?;
-        let mut stored = Stored::default();
-        if !wanted.accounts.is_empty() {
-            let ids: Vec<String> = wanted.accounts.iter().map(ToString::to_string).collect();
-            for row in client.query(&accounts, &[&ids]).map_err(|error| fault(&error))? {
-                stored.accounts.push(rows::account(&row)?);
-            }
-        }
-        if !wanted.transfers.is_empty() {
-            let ids: Vec<String> = wanted.transfers.iter().map(ToString::to_string).collect();
-            for row in client.query(&transfers, &[&ids]).map_err(|error| fault(&error))? {
-                stored.transfers.push(rows::transfer(&row)?);
-            }
-        }
-        if !wanted.payments.is_empty() {
-            let ids: Vec<String> = wanted.payments.iter().map(ToString::to_string).collect();
-            for row in client.query(&payments, &[&ids]).map_err(|error| fault(&error))? {
-                let mut columns = Columns { row: &row, next: 0 };
-                stored.payments.push((columns.parse()?, columns.parse()?, Seq::new(columns.number::<i64, _>()?)));
-            }
-        }
-        Ok(stored)
+        Ok(Documents {
+            accounts: read(client, &accounts, &wanted.accounts, rows::account)?,
+            transfers: read(client, &transfers, &wanted.transfers, rows::transfer)?,
+            payments: read(client, &payments, &wanted.payments, rows::payment)?,
+        })
     }
 
     fn write(&mut self, batch: &Batch, before: &Cursor, after: &Cursor) -> Result<(), Fault> {
@@ -219,6 +229,49 @@ impl Target for Postgres {
         write_rows(&mut transaction, &schema, &batch.rows)?;
         transaction.commit().map_err(|error| fault(&error))
     }
+
+    fn look(&mut self) -> Result<Option<(Cursor, Counts)>, Fault> {
+        let mut client = self.config.connect(self.tls.clone()).map_err(|error| fault(&error))?;
+        // All reads that follow on this connection see the same moment.
+        execute_on(&mut client, "begin isolation level repeatable read read only")?;
+        let exists = client.query_one("select to_regclass($1) is not null", &[&format!("{}.cursor", self.schema)]);
+        let exists: bool = exists.and_then(|row| row.try_get(0)).map_err(|error| fault(&error))?;
+        if !exists {
+            return Ok(None);
+        }
+        let sql = self.sql(
+            "select origin, position, root, opening, (select count(*) from {schema}.accounts), \
+             (select count(*) from {schema}.transfers), (select count(*) from {schema}.payments) from {schema}.cursor",
+        );
+        let Some(row) = client.query_opt(&sql, &[]).map_err(|error| fault(&error))? else { return Ok(None) };
+        let mut columns = Columns { row: &row, next: 0 };
+        let cursor = cursor(&mut columns)?;
+        let counts = Counts {
+            accounts: columns.number::<i64, _>()?,
+            transfers: columns.number::<i64, _>()?,
+            payments: columns.number::<i64, _>()?,
+        };
+        self.client = Some(client);
+        Ok(Some((cursor, counts)))
+    }
+}
+
+fn execute_on(client: &mut Client, sql: &str) -> Result<(), Fault> {
+    client.batch_execute(sql).map_err(|error| fault(&error))
+}
+
+/// Reads rows by their ids.
+fn read<I: ToString, T>(
+    client: &mut Client,
+    sql: &str,
+    ids: &[I],
+    row: impl Fn(&Row) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    client.query(sql, &[&ids]).map_err(|error| fault(&error))?.iter().map(row).collect()
 }
 
 /// A sequence as PostgreSQL's 64-bit integer.
@@ -248,7 +301,7 @@ fn write_rows(transaction: &mut Transaction<'_>, schema: &str, rows: &Rows) -> R
     })?;
     if insert(transaction, "transfers_in", "", rows, |rows, text| {
         for row in &rows.resolved {
-            text.plain(row.key).plain(rows::state_name(row.state)).end_row();
+            text.plain(row.key).plain(crate::documents::state_name(row.state)).end_row();
         }
     })? {
         execute(
@@ -268,6 +321,7 @@ fn write_rows(transaction: &mut Transaction<'_>, schema: &str, rows: &Rows) -> R
                  captured = coalesce(i.captured, p.captured), released = coalesce(i.released, p.released), \
                  refunded = coalesce(i.refunded, p.refunded), \
                  deadline = case when i.has_deadline then i.deadline else p.deadline end, \
+                 deadline_ns = case when i.has_deadline then i.deadline_ns else p.deadline_ns end, \
                  label = coalesce(i.label, p.label), label_positive = coalesce(i.label_positive, p.label_positive), \
                  changed_sequence = i.sequence from payments_in i where p.id = i.id"
             ),

@@ -2,15 +2,13 @@
 
 use std::str::FromStr;
 
-use api::decisions::Decision;
 use engine::{Deadline, PaymentSums, PlainValue};
-use ledger::{
-    Account, AccountFlags, Address, Limits, MetadataOf, PendingState, Transfer, TransferFlags, TransferKey,
-};
+use ledger::{AccountFlags, Address, MetadataOf, TransferFlags, TransferKey};
 use postgres::Row;
-use types::{Amount, Code, LedgerId, Seq, Timestamp};
+use types::Timestamp;
 
 use super::copy_text::CopyText;
+use crate::documents::{AccountDocument, PaymentDocument, TransferDocument, state_name};
 use crate::rows::{AccountRow, PaymentNow, PaymentRow, Rows, TransferRow};
 use crate::target::Fault;
 
@@ -22,16 +20,20 @@ pub(super) const TRANSFER: &str = "id, payment, debit_account, credit_account, a
      user_data_128, user_data_64, user_data_32, timeout_s, created_at, created_at_ns, sequence";
 /// The columns of payments, in order.
 pub(super) const PAYMENT: &str = "id, type, status, ledger, amount, captured, released, refunded, verdict, score, reasons, tags, \
-     attributes, features, models, policy, policy_sequence, late, deadline, label, label_positive, actor, decided_at, \
-     decided_at_ns, occurred_at, sequence, changed_sequence";
+     attributes, features, models, policy, policy_sequence, late, deadline, deadline_ns, label, label_positive, actor, \
+     decided_at, decided_at_ns, occurred_at, occurred_at_ns, sequence, changed_sequence";
 
 /// The select list that [`account`] reads.
 pub(super) const ACCOUNT_READ: &str = "id::text, ledger, code, flags, user_data_128::text, user_data_64::text, user_data_32, \
      opened_at_ns, debits_pending::text, debits_posted::text, credits_pending::text, credits_posted::text, \
      min_balance::text, max_balance::text, address, sequence";
 /// The select list that [`transfer`] reads.
-pub(super) const TRANSFER_READ: &str = "id, debit_account::text, credit_account::text, amount::text, pending_id, ledger, code, flags, \
-     user_data_128::text, user_data_64::text, user_data_32, timeout_s, created_at_ns";
+pub(super) const TRANSFER_READ: &str = "id, payment::text, debit_account::text, credit_account::text, amount::text, pending_id, \
+     state, ledger, code, flags, user_data_128::text, user_data_64::text, user_data_32, timeout_s, created_at_ns, sequence";
+/// The select list that [`payment`] reads.
+pub(super) const PAYMENT_READ: &str = "id::text, type, status, ledger, amount::text, captured::text, released::text, refunded::text, verdict, \
+     score, reasons::text, tags, attributes::text, features::text, models::text, policy, policy_sequence, late, \
+     deadline_ns, label, label_positive, actor, decided_at_ns, occurred_at_ns, sequence, changed_sequence";
 
 pub(super) fn put_account(row: &AccountRow, into: &mut CopyText) {
     let AccountRow { account, limits, address, sequence } = row;
@@ -58,30 +60,19 @@ pub(super) fn put_transfer(row: &TransferRow, into: &mut CopyText) {
     into.plain(transfer.timeout_s).time(transfer.timestamp).plain(transfer.timestamp.ns()).plain(sequence).end_row();
 }
 
-pub(super) const fn state_name(state: PendingState) -> &'static str {
-    match state {
-        PendingState::Pending => "pending",
-        PendingState::Posted => "posted",
-        PendingState::Voided => "voided",
-        PendingState::Expired => "expired",
-    }
-}
-
 pub(super) fn put_payment(row: &PaymentRow, into: &mut CopyText) {
     let PaymentRow { header, decided, policy, now } = row;
-    let decision = Decision::new(header.into(), decided, policy, None);
-    let decision = serde_json::to_value(&decision).unwrap_or_default();
-    let json = |field: &str| decision.get(field).unwrap_or(&serde_json::Value::Null).to_string();
+    let document = PaymentDocument::from(row);
     let sums = now.sums.unwrap_or_default();
     into.plain(decided.payment).plain(&decided.payment_type).plain(now.status.unwrap_or(decided.status).name());
     into.plain(decided.ledger).plain(now.amount.unwrap_or(decided.amount));
     put_sums(sums, into).plain(decided.verdict.name()).plain(decided.score);
-    into.text(&json("reasons")).array(decided.tags.iter().map(String::as_str));
-    into.text(&json("attributes")).text(&json("features")).text(&json("models"));
+    into.text(&document.reasons.to_string()).array(decided.tags.iter().map(String::as_str));
+    into.text(&document.attributes.to_string()).text(&document.features.to_string()).text(&document.models.to_string());
     into.plain(&policy.name).plain(decided.policy).bool(decided.late);
     put_deadline(now.deadline.unwrap_or(decided.deadline), into);
     put_label(now, into);
-    into.plain(header.actor).time(header.decided_at).plain(header.decided_at.ns()).time(header.occurred_at);
+    into.plain(header.actor).time(header.decided_at).plain(header.decided_at.ns()).time(header.occurred_at).plain(header.occurred_at.ns());
     into.plain(header.seq).plain(now.sequence).end_row();
 }
 
@@ -90,7 +81,7 @@ fn put_sums(sums: PaymentSums, into: &mut CopyText) -> &mut CopyText {
 }
 
 fn put_deadline(deadline: Option<Deadline>, into: &mut CopyText) {
-    into.option(deadline.map(|deadline| deadline.at));
+    into.option(deadline.map(|deadline| deadline.at)).option(deadline.map(|deadline| deadline.at.ns()));
 }
 
 fn put_label(now: &PaymentNow, into: &mut CopyText) {
@@ -111,7 +102,7 @@ pub(super) fn put_entities(rows: &[PaymentRow], into: &mut CopyText) {
     }
 }
 
-/// Changed payments: id, status, amount, the three sums, whether there is a new deadline, the deadline, label, sequence.
+/// Changed payments: id, status, amount, the three sums, whether there is a new deadline, the deadline twice, label, sequence.
 pub(super) fn put_payments_changed(rows: &Rows, into: &mut CopyText) {
     for (payment, now) in &rows.payments_changed {
         into.plain(payment).option(now.status.map(engine::PaymentStatus::name)).option(now.amount);
@@ -160,63 +151,96 @@ pub(super) fn put_metadata(rows: &Rows, into: &mut CopyText) {
 }
 
 /// Reads an account.
-pub(super) fn account(row: &Row) -> Result<AccountRow, Fault> {
+pub(super) fn account(row: &Row) -> Result<AccountDocument, Fault> {
     let mut columns = Columns { row, next: 0 };
-    let account = Account {
-        id: columns.parse()?,
-        ledger: LedgerId::new(columns.number::<i64, _>()?),
-        code: Code::new(columns.number::<i32, _>()?),
-        flags: flags(&columns.array()?, AccountFlags::ALL, AccountFlags::NONE, AccountFlags::with),
-        user_data_128: columns.parse()?,
-        user_data_64: columns.parse()?,
+    let mut document = AccountDocument {
+        id: columns.get()?,
+        ledger: columns.number::<i64, _>()?,
+        code: columns.number::<i32, _>()?,
+        flags: columns.get()?,
+        user_data_128: columns.get()?,
+        user_data_64: columns.get()?,
         user_data_32: columns.number::<i64, _>()?,
-        timestamp: Timestamp::from_ns(columns.number::<i64, _>()?),
-        debits_pending: columns.parse()?,
-        debits_posted: columns.parse()?,
-        credits_pending: columns.parse()?,
-        credits_posted: columns.parse()?,
+        opened_at: String::new(),
+        opened_at_ns: columns.number::<i64, _>()?,
+        debits_pending: columns.get()?,
+        debits_posted: columns.get()?,
+        credits_pending: columns.get()?,
+        credits_posted: columns.get()?,
+        min_balance: columns.get()?,
+        max_balance: columns.get()?,
+        address: columns.get()?,
+        sequence: columns.number::<i64, _>()?,
     };
-    let limits = Limits { min_balance: columns.parse_option()?, max_balance: columns.parse_option()? };
-    let (address, sequence) = (columns.parse_option()?, Seq::new(columns.number::<i64, _>()?));
-    Ok(AccountRow { account, limits, address, sequence })
+    document.opened_at = Timestamp::from_ns(document.opened_at_ns).to_string();
+    Ok(document)
 }
 
 /// Reads a transfer.
-pub(super) fn transfer(row: &Row) -> Result<Transfer, Fault> {
+pub(super) fn transfer(row: &Row) -> Result<TransferDocument, Fault> {
     let mut columns = Columns { row, next: 0 };
-    let key: String = columns.get()?;
-    Ok(Transfer {
-        key: transfer_key(&key)?,
-        debit: columns.parse()?,
-        credit: columns.parse()?,
-        amount: columns.parse::<Amount>()?,
-        pending: columns.get::<Option<String>>()?.map(|key| transfer_key(&key)).transpose()?,
-        ledger: LedgerId::new(columns.number::<i64, _>()?),
-        code: Code::new(columns.number::<i32, _>()?),
-        flags: flags(&columns.array()?, TransferFlags::ALL, TransferFlags::NONE, TransferFlags::with),
-        user_data_128: columns.parse()?,
-        user_data_64: columns.parse()?,
+    let mut document = TransferDocument {
+        id: columns.get()?,
+        payment: columns.get()?,
+        debit_account: columns.get()?,
+        credit_account: columns.get()?,
+        amount: columns.get()?,
+        pending_id: columns.get()?,
+        state: columns.get()?,
+        ledger: columns.number::<i64, _>()?,
+        code: columns.number::<i32, _>()?,
+        flags: columns.get()?,
+        user_data_128: columns.get()?,
+        user_data_64: columns.get()?,
         user_data_32: columns.number::<i64, _>()?,
         timeout_s: columns.number::<i64, _>()?,
-        timestamp: Timestamp::from_ns(columns.number::<i64, _>()?),
-    })
+        created_at: String::new(),
+        created_at_ns: columns.number::<i64, _>()?,
+        sequence: columns.number::<i64, _>()?,
+    };
+    document.created_at = Timestamp::from_ns(document.created_at_ns).to_string();
+    Ok(document)
 }
 
-/// Parses the name of a transfer: a client's id, or `<payment>/<number>`.
-pub(super) fn transfer_key(text: &str) -> Result<TransferKey, Fault> {
-    let wrong = || Fault::Contradicts(format!("`{text}` is not the id of a transfer"));
-    match text.split_once('/') {
-        None => text.parse().map(TransferKey::Client).map_err(|_| wrong()),
-        Some((payment, number)) => match (payment.parse(), number.parse()) {
-            (Ok(payment), Ok(number)) => Ok(TransferKey::Leg { payment, number }),
-            _ => Err(wrong()),
-        },
-    }
-}
-
-fn flags<F: Copy>(names: &[String], all: &[(&str, F)], none: F, with: fn(F, F) -> F) -> F {
-    let set = all.iter().filter(|(name, _)| names.iter().any(|found| found == name));
-    set.fold(none, |flags, (_, flag)| with(flags, *flag))
+/// Reads a payment.
+pub(super) fn payment(row: &Row) -> Result<PaymentDocument, Fault> {
+    let mut columns = Columns { row, next: 0 };
+    let mut document = PaymentDocument {
+        id: columns.get()?,
+        r#type: columns.get()?,
+        status: columns.get()?,
+        ledger: columns.number::<i64, _>()?,
+        amount: columns.get()?,
+        captured: columns.get()?,
+        released: columns.get()?,
+        refunded: columns.get()?,
+        verdict: columns.get()?,
+        score: columns.number::<i32, _>()?,
+        reasons: columns.json()?,
+        tags: columns.get()?,
+        attributes: columns.json()?,
+        features: columns.json()?,
+        models: columns.json()?,
+        policy: columns.get()?,
+        policy_sequence: columns.number::<i64, _>()?,
+        late: columns.get()?,
+        deadline: None,
+        deadline_ns: columns.number_option()?,
+        label: columns.get()?,
+        label_positive: columns.get()?,
+        actor: columns.number::<i64, _>()?,
+        decided_at: String::new(),
+        decided_at_ns: columns.number::<i64, _>()?,
+        occurred_at: String::new(),
+        occurred_at_ns: columns.number::<i64, _>()?,
+        sequence: columns.number::<i64, _>()?,
+        changed_sequence: columns.number::<i64, _>()?,
+    };
+    let text = |ns: u64| Timestamp::from_ns(ns).to_string();
+    document.decided_at = text(document.decided_at_ns);
+    document.occurred_at = text(document.occurred_at_ns);
+    document.deadline = document.deadline_ns.map(text);
+    Ok(document)
 }
 
 /// Reads the columns of a row, one after another.
@@ -232,18 +256,19 @@ impl Columns<'_> {
         self.row.try_get(column).map_err(|error| self.wrong(column, &error.to_string()))
     }
 
-    fn array(&mut self) -> Result<Vec<String>, Fault> {
-        self.get()
+    fn json(&mut self) -> Result<serde_json::Value, Fault> {
+        let text: String = self.get()?;
+        serde_json::from_str(&text).map_err(|error| self.wrong(self.next - 1, &error.to_string()))
+    }
+
+    fn number_option(&mut self) -> Result<Option<u64>, Fault> {
+        let number: Option<i64> = self.get()?;
+        number.map(|number| u64::try_from(number).map_err(|_| self.wrong(self.next - 1, &number.to_string()))).transpose()
     }
 
     pub(super) fn parse<T: FromStr>(&mut self) -> Result<T, Fault> {
         let text: String = self.get()?;
         text.parse().map_err(|_| self.wrong(self.next - 1, &format!("`{text}`")))
-    }
-
-    pub(super) fn parse_option<T: FromStr>(&mut self) -> Result<Option<T>, Fault> {
-        let text: Option<String> = self.get()?;
-        text.map(|text| text.parse().map_err(|_| self.wrong(self.next - 1, &format!("`{text}`")))).transpose()
     }
 
     pub(super) fn number<S, T>(&mut self) -> Result<T, Fault>

@@ -94,12 +94,14 @@ create table if not exists {schema}.payments (
     policy_sequence bigint not null,
     late boolean not null,
     deadline timestamptz,
+    deadline_ns bigint,
     label text,
     label_positive boolean,
     actor bigint not null,
     decided_at timestamptz not null,
     decided_at_ns bigint not null,
     occurred_at timestamptz not null,
+    occurred_at_ns bigint not null,
     sequence bigint not null,
     changed_sequence bigint not null
 );

@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use datadir::Secret;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 /// A limit far above the size of such a file.
 const BYTES_MAX: usize = 1 << 20;
@@ -44,13 +43,9 @@ pub(super) struct TargetConfig {
     /// The name of the tenant.
     pub(super) tenant: String,
     pub(super) batch_entries: usize,
-    pub(super) kind: Kind,
-}
-
-/// The kind of a target, with its own settings.
-#[derive(Debug)]
-pub(super) enum Kind {
-    Postgres(connect::postgres::Settings),
+    /// The kind of the target, and its own settings.
+    pub(super) kind: String,
+    pub(super) settings: toml::Table,
 }
 
 #[derive(Debug, Deserialize)]
@@ -68,20 +63,6 @@ struct Common {
     tenant: String,
     kind: String,
     batch_entries: Option<usize>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PostgresTable {
-    url: String,
-    password_file: Option<PathBuf>,
-    password_env: Option<String>,
-    #[serde(default = "schema")]
-    schema: String,
-}
-
-fn schema() -> String {
-    "finaira".to_owned()
 }
 
 impl Config {
@@ -113,7 +94,8 @@ impl Config {
 
 impl Tenant {
     pub(super) fn api_key(&self) -> anyhow::Result<Secret> {
-        secret(self.api_key_file.as_deref(), self.api_key_env.as_deref(), "api_key")?
+        connect::secret(self.api_key_file.as_deref(), self.api_key_env.as_deref(), "api_key")
+            .map_err(|error| anyhow!("tenant `{}`: {error}", self.name))?
             .with_context(|| format!("tenant `{}` has neither `api_key_file` nor `api_key_env`", self.name))
     }
 }
@@ -124,20 +106,6 @@ fn check_name(of: &str, name: &str) -> anyhow::Result<()> {
     let is_name = !name.is_empty() && name.len() <= 63 && name.chars().all(fits);
     ensure!(is_name, "found the {of} name `{name}`, expected 1 to 63 letters, digits, `-` and `_`");
     Ok(())
-}
-
-/// Reads a secret from a file or from the environment. The configuration file itself holds none.
-fn secret(file: Option<&Path>, variable: Option<&str>, name: &str) -> anyhow::Result<Option<Secret>> {
-    match (file, variable) {
-        (Some(file), None) => Ok(Some(Secret::read(file)?)),
-        (None, Some(variable)) => {
-            let text = std::env::var(variable)
-                .with_context(|| format!("cannot read the environment variable {variable} of `{name}_env`"))?;
-            Ok(Some(Secret::new(text)))
-        }
-        (None, None) => Ok(None),
-        (Some(_), Some(_)) => bail!("found both `{name}_file` and `{name}_env`, expected one of them"),
-    }
 }
 
 fn target(mut table: toml::Table) -> anyhow::Result<TargetConfig> {
@@ -154,22 +122,7 @@ fn target(mut table: toml::Table) -> anyhow::Result<TargetConfig> {
         (1..=1_000_000).contains(&batch_entries),
         "target `{name}`: found `batch_entries` {batch_entries}, expected 1 to 1000000"
     );
-    let kind = match kind.as_str() {
-        "postgres" => {
-            let PostgresTable { url, password_file, password_env, schema } = rest(&name, table)?;
-            let password = secret(password_file.as_deref(), password_env.as_deref(), "password")
-                .with_context(|| format!("target `{name}`"))?;
-            let password = password.map(|password| password.reveal().to_owned());
-            Kind::Postgres(connect::postgres::Settings { url, password, schema })
-        }
-        other => bail!("target `{name}`: found the kind `{other}`, expected `postgres`"),
-    };
-    Ok(TargetConfig { name, tenant, batch_entries, kind })
-}
-
-/// The settings of one kind of target.
-fn rest<T: DeserializeOwned>(name: &str, table: toml::Table) -> anyhow::Result<T> {
-    table.try_into().with_context(|| format!("target `{name}`"))
+    Ok(TargetConfig { name, tenant, batch_entries, kind, settings: table })
 }
 
 #[cfg(test)]
@@ -193,16 +146,15 @@ mod tests {
     fn a_configuration_is_read() {
         let config = Config::parse(WHOLE).expect("a configuration");
         assert_eq!(config.targets.len(), 1);
-        let Kind::Postgres(settings) = &config.targets[0].kind;
-        assert_eq!((settings.schema.as_str(), config.targets[0].batch_entries), ("finaira", BATCH_ENTRIES));
+        let target = &config.targets[0];
+        assert_eq!((target.kind.as_str(), target.batch_entries), ("postgres", BATCH_ENTRIES));
+        assert!(connect::make(&target.kind, target.settings.clone()).is_ok());
     }
 
     #[test]
     fn mistakes_are_named() {
         for (from, to, expected) in [
             ("directory = \"copies\"", "", "missing field `directory`"),
-            ("kind = \"postgres\"", "kind = \"oracle\"", "target `reports`: found the kind `oracle`, expected `postgres`"),
-            ("url =", "uri =", "unknown field `uri`"),
             ("tenant = \"main\"", "tenant = \"other\"", "target `reports` names the tenant `other`, which is not in the file"),
             ("name = \"reports\"", "name = \"a/b\"", "found the target name `a/b`"),
             ("api_key_env", "api_key", "unknown field `api_key`"),
@@ -210,6 +162,14 @@ mod tests {
         ] {
             let error = Config::parse(&WHOLE.replacen(from, to, 1)).expect_err(expected);
             assert!(format!("{error:#}").contains(expected), "{error:#}");
+        }
+        for (kind, settings, expected) in [
+            ("oracle", "", "found the kind `oracle`, expected one of `postgres`"),
+            ("postgres", "uri = \"x\"", "unknown field `uri`"),
+            ("postgres", "url = \"postgresql://h/d\"\nschema = \"A b\"", "found the schema `A b`"),
+        ] {
+            let error = connect::make(kind, toml::from_str(settings).expect("a table")).expect_err(expected);
+            assert!(error.contains(expected), "{error}");
         }
     }
 }

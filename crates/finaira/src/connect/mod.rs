@@ -6,6 +6,7 @@
 
 mod config;
 mod feed;
+pub(crate) mod verify;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,15 +15,17 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use connect::{Connector, Ended, Settings, Status};
+use connect::{Connector, Settings, Status, Target};
 use tokio::sync::mpsc;
 
-use self::config::{Config, Kind, TargetConfig, Tenant};
+use self::config::{Config, TargetConfig, Tenant};
 use self::feed::{Feed, Place};
 use crate::backup::{CopyClient, CopyWork, StopCopy, open_copy_directory};
 use crate::remote::Server;
 use crate::stdio::{errln, outln};
 
+/// The folder of the copy of a tenant's journal.
+const COPY: &str = "copy";
 /// The folder, beside the copy, of what is derived from it.
 const DERIVED: &str = "derived";
 /// How long a stop waits for batches that are being written.
@@ -78,11 +81,13 @@ impl Running {
                 statuses.push(Arc::clone(&status));
                 let work = Work { place: Arc::clone(&place), status, stop: Arc::clone(&stop), once };
                 let said = said.clone();
-                let (name, kind, batch_entries) = (target.name.clone(), make(target)?, target.batch_entries);
+                let (name, batch_entries) = (target.name.clone(), target.batch_entries);
+                let made = connect::make(&target.kind, target.settings.clone());
+                let made = made.map_err(|error| anyhow!("target `{name}`: {error}"))?;
                 let thread = std::thread::Builder::new().name(format!("target-{name}"));
                 thread
                     .spawn(move || {
-                        let result = work.run(kind, batch_entries);
+                        let result = work.run(made, batch_entries);
                         // The receiver is gone only while the process ends.
                         let _is_heard = said.send((format!("target `{name}`"), result)).is_ok();
                     })
@@ -149,7 +154,7 @@ fn copy(
     said: mpsc::UnboundedSender<(String, anyhow::Result<()>)>,
 ) -> anyhow::Result<(Arc<StopCopy>, JoinHandle<()>)> {
     let home = config.directory.join(&tenant.name);
-    let directory = open_copy_directory(&home.join("copy"))?;
+    let directory = open_copy_directory(&home.join(COPY))?;
     let server = Server::configured(&tenant.server, tenant.api_key()?, tenant.ca.clone())
         .with_context(|| format!("tenant `{}`", tenant.name))?;
     let client = CopyClient::new(&server)?;
@@ -167,20 +172,6 @@ fn copy(
     Ok((stop, thread.context("cannot start a thread")?))
 }
 
-/// A target that is not connected yet.
-enum AnyTarget {
-    Postgres(Box<connect::postgres::Postgres>),
-}
-
-fn make(target: &TargetConfig) -> anyhow::Result<AnyTarget> {
-    let named = |error: String| anyhow!("target `{}`: {error}", target.name);
-    Ok(match &target.kind {
-        Kind::Postgres(settings) => {
-            AnyTarget::Postgres(Box::new(connect::postgres::Postgres::new(settings).map_err(named)?))
-        }
-    })
-}
-
 /// The work of the thread of a target.
 struct Work {
     place: Arc<Place>,
@@ -190,12 +181,9 @@ struct Work {
 }
 
 impl Work {
-    fn run(self, target: AnyTarget, batch_entries: usize) -> anyhow::Result<()> {
+    fn run(self, target: Box<dyn Target>, batch_entries: usize) -> anyhow::Result<()> {
         let Some(source) = self.place.wait() else { return Ok(()) };
-        let settings = Settings { batch_entries, once: self.once };
-        let ended: Result<(), Ended> = match target {
-            AnyTarget::Postgres(target) => Connector::new(source, *target, settings, self.status, self.stop).run(),
-        };
-        Ok(ended?)
+        let settings = Settings { batch_entries, once: self.once, until: None };
+        Ok(Connector::new(source, target, settings, self.status, self.stop).run()?)
     }
 }
