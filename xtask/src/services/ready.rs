@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::process::wait_until;
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Returns the description of a server that is ready.
-pub(super) fn wait(child: &mut Child, readiness: &Readiness, patience: Duration) -> Result<Value> {
+pub(super) fn wait(child: &mut Child, readiness: &Readiness, log: &Path, patience: Duration) -> Result<Value> {
     let described = wait_until(patience, || {
         if let Some(status) = child.try_wait().context("cannot look at the server")? {
             bail!("it ended before it was ready: {status}");
@@ -30,6 +31,10 @@ pub(super) fn wait(child: &mut Child, readiness: &Readiness, patience: Duration)
                 }
             },
             Readiness::Answers { port, path, description } => Ok(answers(*port, path).then(|| description.clone())),
+            Readiness::Says { text, description } => {
+                let log = fs::read(log).with_context(|| format!("cannot read {}", log.display()))?;
+                Ok(String::from_utf8_lossy(&log).contains(text).then(|| description.clone()))
+            }
         }
     })?;
     described.with_context(|| format!("it was not ready after {} s", patience.as_secs()))
@@ -63,7 +68,8 @@ mod tests {
     fn a_server_that_ended_is_not_waited_for() {
         let mut child = Command::new("false").spawn().unwrap();
         let readiness = Readiness::File("/nowhere/ready.json".into());
-        let error = wait(&mut child, &readiness, Duration::from_secs(600)).unwrap_err().to_string();
+        let error =
+            wait(&mut child, &readiness, Path::new("/nowhere/log"), Duration::from_secs(600)).unwrap_err().to_string();
         assert_eq!(error, "it ended before it was ready: exit status: 1");
     }
 
@@ -71,7 +77,7 @@ mod tests {
     fn a_server_that_is_never_ready_is_given_up() {
         let mut child = Command::new("sleep").arg("600").spawn().unwrap();
         let readiness = Readiness::File("/nowhere/ready.json".into());
-        let error = wait(&mut child, &readiness, Duration::ZERO).unwrap_err().to_string();
+        let error = wait(&mut child, &readiness, Path::new("/nowhere/log"), Duration::ZERO).unwrap_err().to_string();
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(error, "it was not ready after 0 s");
@@ -93,10 +99,27 @@ mod tests {
         });
         let mut child = Command::new("sleep").arg("600").spawn().unwrap();
         let readiness = Readiness::Answers { port, path: "/ready".into(), description: json!({"a": 1}) };
-        let description = wait(&mut child, &readiness, Duration::from_secs(60));
+        let description = wait(&mut child, &readiness, Path::new("/nowhere/log"), Duration::from_secs(60));
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(description.unwrap(), json!({"a": 1}));
         server.join().unwrap();
+    }
+
+    #[test]
+    fn a_server_is_ready_when_its_log_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let output = fs::File::create(&log).unwrap();
+        // The byte before the text is not UTF-8.
+        let mut child =
+            Command::new("sh").args(["-c", r"printf '\377 is ready\n'; exec sleep 600"]).stdout(output).spawn().unwrap();
+        let readiness = |text| Readiness::Says { text, description: json!({"a": 1}) };
+        let found = wait(&mut child, &readiness("is ready"), &log, Duration::from_secs(60));
+        let missed = wait(&mut child, &readiness("is open"), &log, Duration::ZERO);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(found.unwrap(), json!({"a": 1}));
+        assert_eq!(missed.unwrap_err().to_string(), "it was not ready after 0 s");
     }
 }
