@@ -17,7 +17,7 @@ use serde_json::json;
 use super::install::{debian, run};
 use super::ports::ports;
 use super::process::wait_until;
-use super::{Folders, Options, Readiness, Server, Starting, Stop, Takes};
+use super::{Folders, Options, Readiness, Server, Starting, Stop, Takes, remove};
 
 pub(super) const SERVER: Server = Server {
     name: "postgres",
@@ -45,7 +45,11 @@ fn prepare(folders: &Folders, options: &Options) -> Result<Starting> {
     let programs = programs()?;
     let user = User::of_package()?;
     let data = if options.keep {
-        fs::canonicalize(folders.data()).context("cannot find the data")?
+        let data = fs::canonicalize(folders.data()).context("cannot find the data")?;
+        // One that was killed left it. It is surely gone, but its parent may not have noticed yet, and then the file would stop
+        // the next one.
+        remove(&data.join("postmaster.pid"))?;
+        data
     } else {
         let data = place(folders, user)?;
         make(&programs, user, &data)?;

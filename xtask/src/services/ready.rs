@@ -112,8 +112,11 @@ mod tests {
         let log = folder.path().join("log");
         let output = fs::File::create(&log).unwrap();
         // The byte before the text is not UTF-8.
-        let mut child =
-            Command::new("sh").args(["-c", r"printf '\377 is ready\n'; exec sleep 600"]).stdout(output).spawn().unwrap();
+        let mut child = Command::new("sh")
+            .args(["-c", r"printf '\377 is ready\n'; exec sleep 600"])
+            .stdout(output)
+            .spawn()
+            .unwrap();
         let readiness = |text| Readiness::Says { text, description: json!({"a": 1}) };
         let found = wait(&mut child, &readiness("is ready"), &log, Duration::from_secs(60));
         let missed = wait(&mut child, &readiness("is open"), &log, Duration::ZERO);

@@ -22,6 +22,8 @@ pub(super) const SERVER: Server = Server {
 };
 
 const PACKAGE: &str = "redis-server";
+/// The user that it has by itself. `--requirepass` sets its password.
+const USER: &str = "default";
 const PASSWORD: &str = "finaira";
 
 fn prepare(folders: &Folders, _: &Options) -> Result<Starting> {
@@ -31,9 +33,10 @@ fn prepare(folders: &Folders, _: &Options) -> Result<Starting> {
     // With `everysec`, its default, it acknowledges before it writes while a sync takes long.
     command.args(["--save", "", "--appendonly", "yes", "--appendfsync", "always", "--dir"]).arg(folders.data());
     let description = json!({
-        "url": format!("redis://:{PASSWORD}@127.0.0.1:{port}/"),
+        "url": format!("redis://{USER}:{PASSWORD}@127.0.0.1:{port}/"),
         "host": "127.0.0.1",
         "port": port,
+        "user": USER,
         "password": PASSWORD,
     });
     Ok(Starting { command, readiness: Readiness::Says { text: "Ready to accept connections", description } })
