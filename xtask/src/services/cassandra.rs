@@ -18,6 +18,7 @@ pub(super) const SERVER: Server = Server {
     stop: Stop { patience: Duration::from_secs(60), ..Stop::TERM },
     get: jars,
     prepare,
+    settle: nothing,
     end_rest: nothing,
 };
 

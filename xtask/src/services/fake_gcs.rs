@@ -19,6 +19,7 @@ pub(super) const SERVER: Server = Server {
     stop: Stop::TERM,
     get: |folders| go(folders, &PROGRAM),
     prepare,
+    settle: nothing,
     end_rest: nothing,
 };
 

@@ -23,6 +23,7 @@ pub(super) const SERVER: Server = Server {
     stop: Stop { patience: Duration::from_secs(5), ..Stop::TERM },
     get: |folders| go(folders, &PROGRAM),
     prepare,
+    settle: nothing,
     end_rest: nothing,
 };
 

@@ -29,6 +29,7 @@ pub(super) const SERVER: Server = Server {
     stop: Stop::TERM,
     get,
     prepare,
+    settle: nothing,
     end_rest: nothing,
 };
 

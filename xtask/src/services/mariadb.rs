@@ -19,6 +19,7 @@ pub(super) const SERVER: Server = Server {
     stop: Stop::TERM,
     get: |_| debian("mariadbd", PACKAGE).map(drop),
     prepare,
+    settle: nothing,
     end_rest: nothing,
 };
 

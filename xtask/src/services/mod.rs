@@ -116,6 +116,8 @@ struct Server {
     get: fn(&Folders) -> Result<()>,
     /// Writes what it reads at its start, and says how it is started.
     prepare: fn(&Folders, &Options) -> Result<Starting>,
+    /// Does what is left to do when it is ready.
+    settle: fn(&Folders) -> Result<()>,
     /// Ends the processes that outlive the one that was started.
     end_rest: fn(&Folders) -> Result<()>,
 }
@@ -371,6 +373,7 @@ fn start(server: &Server, folders: &Folders, starting: Starting) -> Result<Strin
     // Written before the server is ready, so that `down` can stop one whose start was interrupted.
     running.write(&folders.running(), &Value::Null)?;
     let described = ready::wait(&mut child, &readiness, &folders.log(), server.patience).and_then(|mut description| {
+        (server.settle)(folders)?;
         description["name"] = server.name.into();
         description["pid"] = running.pid.into();
         description["log"] = folders.log().display().to_string().into();
@@ -401,7 +404,7 @@ fn down(server: &Server, folders: &Folders) -> Result<()> {
     remove(&folders.running())
 }
 
-/// What a server without helpers has to end.
+/// What most servers have left to do, or have left running.
 #[expect(clippy::unnecessary_wraps, reason = "it is one of several functions")]
 const fn nothing(_: &Folders) -> Result<()> {
     Ok(())
@@ -481,6 +484,7 @@ mod tests {
             let description = serde_json::json!({"port": port});
             Ok(Starting { command, readiness: Readiness::Says { text: "is ready", description } })
         },
+        settle: nothing,
         end_rest: nothing,
     };
 

@@ -17,7 +17,7 @@ use serde_json::json;
 use super::install::{debian, run};
 use super::ports::ports;
 use super::process::wait_until;
-use super::{Folders, Options, Readiness, Server, Starting, Stop, Takes, remove};
+use super::{Folders, Options, Readiness, Server, Starting, Stop, Takes, nothing, remove};
 
 pub(super) const SERVER: Server = Server {
     name: "postgres",
@@ -28,6 +28,7 @@ pub(super) const SERVER: Server = Server {
     stop: Stop { signal: Signal::INT, patience: Duration::from_secs(20) },
     get: |_| programs().map(drop),
     prepare,
+    settle: nothing,
     end_rest,
 };
 

@@ -4,17 +4,19 @@
 //! be ended.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use super::install::debian;
 use super::ports::ports;
 use super::process::{Running, stop, wait_until};
+use super::ready::ask;
 use super::{Folders, Options, Readiness, Server, Starting, Stop, Takes, remove};
 
 pub(super) const SERVER: Server = Server {
@@ -25,6 +27,7 @@ pub(super) const SERVER: Server = Server {
     stop: Stop { patience: Duration::from_secs(60), ..Stop::TERM },
     get: |_| debian("rabbitmq-server", "rabbitmq-server").map(drop),
     prepare,
+    settle,
     end_rest,
 };
 
@@ -33,7 +36,12 @@ const PROGRAM: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 /// It accepts this user with this password from the loopback address only.
 const USER: &str = "guest";
 const PLUGINS: &str = "[rabbitmq_management, rabbitmq_stream].\n";
-/// How long `epmd` may take to listen.
+/// `USER` with its password, as HTTP wants it.
+const BASIC: &str = "Basic Z3Vlc3Q6Z3Vlc3Q=";
+const NODE: &str = "finaira@localhost";
+/// What takes part in the consensus about streams.
+const COORDINATOR: &[u8] = b"rabbit_stream_coordinator";
+/// How long `epmd` may take to listen, and the first stream to be written.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn prepare(folders: &Folders, _: &Options) -> Result<Starting> {
@@ -58,7 +66,7 @@ fn prepare(folders: &Folders, _: &Options) -> Result<Starting> {
     command.env("RABBITMQ_ALLOW_INPUT", "1").arg("-noinput");
     // The folder with the cookie that its control program needs.
     command.env("HOME", &folders.run);
-    command.env("RABBITMQ_NODENAME", "finaira@localhost").env("RABBITMQ_CONF_ENV_FILE", "/dev/null");
+    command.env("RABBITMQ_NODENAME", NODE).env("RABBITMQ_CONF_ENV_FILE", "/dev/null");
     command.env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1").env("RABBITMQ_NODE_PORT", port.to_string());
     command.env("RABBITMQ_DIST_PORT", distribution.to_string());
     command.env("RABBITMQ_MNESIA_BASE", folders.data()).env("RABBITMQ_LOGS", "-");
@@ -86,6 +94,31 @@ fn start_epmd(folders: &Folders, port: u16) -> Result<()> {
     epmd.write(&epmd_file(folders), &Value::Null)?;
     let listens = || Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok().then_some(()));
     wait_until(PATIENCE, listens)?.with_context(|| format!("epmd does not listen on port {port}"))
+}
+
+/// Makes a first stream and removes it. Half a second later RabbitMQ writes that this node coordinates streams, and this only once.
+/// Otherwise a node that is killed soon after a test made its first stream finds no stream again.
+fn settle(folders: &Folders) -> Result<()> {
+    let [_, _, management, _, _] = ports(folders)?;
+    let names = folders.data().join(NODE).join("coordination").join(NODE).join("names.dets");
+    let is_written = || match fs::read(&names) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", names.display())),
+        Ok(found) => Ok(found.windows(COORDINATOR.len()).any(|window| window == COORDINATOR).then_some(())),
+    };
+    if is_written()?.is_some() {
+        return Ok(());
+    }
+    let stream = |method: &str, body: &str, expected: &str| -> Result<()> {
+        let headers = [("authorization", BASIC), ("content-type", "application/json")];
+        let status = ask(management, method, "/api/queues/%2f/first-stream", &headers, body);
+        let status = status.with_context(|| format!("{method} of the first stream failed"))?;
+        ensure!(status == expected, "{method} of the first stream was answered with {status}, expected {expected}");
+        Ok(())
+    };
+    stream("PUT", r#"{"durable": true, "arguments": {"x-queue-type": "stream"}}"#, "201")?;
+    wait_until(PATIENCE, is_written)?.context("RabbitMQ did not write that it coordinates streams")?;
+    stream("DELETE", "", "204")
 }
 
 fn end_rest(folders: &Folders) -> Result<()> {

@@ -42,17 +42,32 @@ pub(super) fn wait(child: &mut Child, readiness: &Readiness, log: &Path, patienc
 
 /// Whether GET on this path of this port is answered with 200. Any error means that it is not yet.
 fn answers(port: u16, path: &str) -> bool {
-    let ask = || -> std::io::Result<bool> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut stream = TcpStream::connect_timeout(&address, ANSWER_PATIENCE)?;
-        stream.set_read_timeout(Some(ANSWER_PATIENCE))?;
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes())?;
-        let mut start = [0; 12];
-        stream.read_exact(&mut start)?;
-        Ok(start == *b"HTTP/1.1 200")
-    };
-    ask().unwrap_or(false)
+    ask(port, "GET", path, &[], "").is_ok_and(|status| status == "200")
+}
+
+/// Sends a request to this port, and returns the status of the answer.
+pub(super) fn ask(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> std::io::Result<String> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut stream = TcpStream::connect_timeout(&address, ANSWER_PATIENCE)?;
+    stream.set_read_timeout(Some(ANSWER_PATIENCE))?;
+    let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if !body.is_empty() {
+        request.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
+    stream.write_all(format!("{request}\r\n{body}").as_bytes())?;
+    let mut start = [0; 12];
+    stream.read_exact(&mut start)?;
+    let status = start.strip_prefix(b"HTTP/1.1 ").unwrap_or_default();
+    Ok(String::from_utf8_lossy(status).into_owned())
 }
 
 #[cfg(test)]

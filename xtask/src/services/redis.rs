@@ -18,6 +18,7 @@ pub(super) const SERVER: Server = Server {
     stop: Stop::TERM,
     get: |_| debian("redis-server", PACKAGE).map(drop),
     prepare,
+    settle: nothing,
     end_rest: nothing,
 };
 

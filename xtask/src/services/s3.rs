@@ -20,6 +20,7 @@ pub(super) const SERVER: Server = Server {
     stop: Stop { signal: Signal::TERM, patience: Duration::from_secs(10) },
     get: |folders| go(folders, &PROGRAM),
     prepare,
+    settle: nothing,
     end_rest: nothing,
 };
 
