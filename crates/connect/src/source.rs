@@ -223,11 +223,10 @@ impl Source {
         Ok(self.tiles.root_at(last.get())?)
     }
 
-    /// The origin of the history that an entry belongs to; 0 if there is none.
-    pub fn origin_at(&self, seq: Seq) -> Origin {
+    /// The origin of the history that an entry belongs to.
+    pub fn origin_at(&self, seq: Seq) -> Option<Origin> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let origin = known.histories.iter().rev().find(|(first, _)| *first <= seq).map(|(_, origin)| *origin);
-        origin.unwrap_or(Origin::new(0))
+        known.histories.iter().rev().find(|(first, _)| *first <= seq).map(|(_, origin)| *origin)
     }
 
     /// The entry that started an import.

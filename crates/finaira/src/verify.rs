@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
     key: Option<VerifierKey>,
     #[cfg(feature = "connect")]
     #[command(flatten)]
-    copy: crate::connect::verify::Arguments,
+    copy: crate::connect::verify::CopyArguments,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {

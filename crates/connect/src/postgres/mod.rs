@@ -16,7 +16,7 @@ use postgres::{Client, Config, Row, Transaction};
 use serde::Deserialize;
 use proof::Hash;
 use tokio_postgres_rustls::MakeRustlsConnect;
-use types::{Origin, Seq};
+use types::Seq;
 
 use crate::batch::Batch;
 use crate::cursor::Cursor;
@@ -132,7 +132,7 @@ impl Postgres {
         let insert = self.sql(
             "insert into {schema}.cursor (origin, position, root, fence, projection) values ($1, 0, $2, 0, $3) on conflict do nothing",
         );
-        let origin = start.origin.to_string();
+        let origin = start.origin_text();
         transaction.execute(&insert, &[&origin, &hex(&start.root), &PROJECTION]).map_err(|error| fault(&error))?;
         let take = self.sql(
             "update {schema}.cursor set fence = fence + 1 returning fence, projection, origin, position, root, opening",
@@ -156,7 +156,8 @@ impl Postgres {
 
 /// Reads origin, position, root and opening.
 fn cursor(columns: &mut Columns<'_>) -> Result<Cursor, Fault> {
-    let origin: Origin = columns.parse()?;
+    let text: String = columns.get()?;
+    let origin = Cursor::origin_of(&text)?;
     let position = Seq::new(columns.number::<i64, _>()?);
     let text: String = columns.get()?;
     let root: Hash = unhex(&text).ok_or_else(|| Fault::Contradicts(format!("`{text}` is not a Merkle root")))?;
@@ -201,7 +202,7 @@ impl Target for Postgres {
         let read_cursor = self.sql("select fence, position from {schema}.cursor");
         let client = self.client()?;
         let mut transaction = client.transaction().map_err(|error| fault(&error))?;
-        let (origin, root) = (after.origin.to_string(), hex(&after.root));
+        let (origin, root) = (after.origin_text(), hex(&after.root));
         let moved = transaction.execute(
             &move_cursor,
             &[

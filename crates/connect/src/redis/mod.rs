@@ -18,7 +18,7 @@ use engine::PlainValue;
 use ledger::PendingState;
 use redis::{Client, Connection, RedisError, Value};
 use serde::{Deserialize, Serialize};
-use types::{Origin, Seq};
+use types::Seq;
 
 use crate::batch::Batch;
 use crate::cursor::Cursor;
@@ -216,7 +216,7 @@ mod erased {
 fn cursor(fields: &[Option<String>]) -> Result<Cursor, Fault> {
     let wrong = || Fault::Contradicts(format!("{fields:?} is not a cursor"));
     let [Some(origin), Some(position), Some(root), Some(opening)] = fields else { return Err(wrong()) };
-    let origin: Origin = origin.parse().map_err(|_| wrong())?;
+    let origin = Cursor::origin_of(origin)?;
     let position = Seq::new(position.parse().map_err(|_| wrong())?);
     let root = unhex(root).ok_or_else(wrong)?;
     let opening = match opening.as_str() {
@@ -240,7 +240,7 @@ impl Target for Redis {
         let start = Cursor::start();
         let mut take = redis::cmd("FCALL");
         take.arg("finaira_take").arg(1).arg(self.cursor_key());
-        take.arg(PROJECTION).arg(start.origin.to_string()).arg(hex(&start.root));
+        take.arg(PROJECTION).arg(start.origin_text()).arg(hex(&start.root));
         let fields: Vec<Option<String>> = take.query(&mut connection).map_err(|error| fault(&error))?;
         let [fence, projection, rest @ ..] = fields.as_slice() else {
             return Err(Fault::Contradicts(format!("{fields:?} is not a cursor")));
@@ -277,7 +277,7 @@ impl Target for Redis {
             call.arg(key);
         }
         call.arg(&self.fence).arg(before.position.get()).arg(hex(&before.root)).arg(opening(before));
-        call.arg(after.origin.to_string()).arg(after.position.get()).arg(hex(&after.root)).arg(opening(after));
+        call.arg(after.origin_text()).arg(after.position.get()).arg(hex(&after.root)).arg(opening(after));
         call.arg(sets.len());
         for value in sets.values() {
             call.arg(value);

@@ -58,15 +58,32 @@ struct Running {
     statuses: Vec<Arc<Status>>,
     stop: Arc<AtomicBool>,
     /// Each thread says how it ended.
-    ends: mpsc::UnboundedReceiver<(String, anyhow::Result<()>)>,
-    threads: usize,
+    ends: mpsc::UnboundedReceiver<(Of, anyhow::Result<()>)>,
+    /// The threads that have not ended: of targets, and of copies.
+    targets_left: usize,
+    copies_left: usize,
+}
+
+/// Whose thread it is.
+enum Of {
+    Target(String),
+    Copy(String),
+}
+
+impl std::fmt::Display for Of {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Target(name) => write!(f, "target `{name}`"),
+            Self::Copy(name) => write!(f, "the copy of tenant `{name}`"),
+        }
+    }
 }
 
 impl Running {
     fn start(config: &Config, once: bool) -> anyhow::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let (said, ends) = mpsc::unbounded_channel();
-        let (mut copies, mut statuses, mut threads) = (Vec::new(), Vec::new(), 0);
+        let (mut copies, mut statuses) = (Vec::new(), Vec::new());
         for tenant in &config.tenants {
             let targets: Vec<&TargetConfig> =
                 config.targets.iter().filter(|target| target.tenant == tenant.name).collect();
@@ -75,7 +92,6 @@ impl Running {
             }
             let place = Arc::new(Place::default());
             copies.push(copy(config, tenant, once, &place, said.clone())?);
-            threads += 1;
             for target in targets {
                 let status = Arc::new(Status::new(&target.name));
                 statuses.push(Arc::clone(&status));
@@ -89,13 +105,13 @@ impl Running {
                     .spawn(move || {
                         let result = work.run(made, batch_entries);
                         // The receiver is gone only while the process ends.
-                        let _is_heard = said.send((format!("target `{name}`"), result)).is_ok();
+                        let _is_heard = said.send((Of::Target(name), result)).is_ok();
                     })
                     .context("cannot start a thread")?;
-                threads += 1;
             }
         }
-        Ok(Self { copies, statuses, stop, ends, threads })
+        let (targets_left, copies_left) = (statuses.len(), copies.len());
+        Ok(Self { copies, statuses, stop, ends, targets_left, copies_left })
     }
 
     /// Waits until all threads have ended, or a signal arrives.
@@ -105,22 +121,27 @@ impl Running {
         report.tick().await;
         let mut failed = None;
         let mut stopping = false;
-        while self.threads > 0 {
+        while self.targets_left + self.copies_left > 0 {
             tokio::select! {
                 Some((of, result)) = self.ends.recv() => {
-                    self.threads -= 1;
+                    match of {
+                        Of::Target(_) => self.targets_left -= 1,
+                        Of::Copy(_) => self.copies_left -= 1,
+                    }
                     if let Err(error) = result {
                         errln!("{of} stopped: {error:#}");
                         failed = failed.or(Some(anyhow!("{of} stopped: {error:#}")));
+                    }
+                    // Nobody reads the copies any more.
+                    if self.targets_left == 0 {
+                        self.stop_copies();
                     }
                 }
                 _ = report.tick() => self.report(),
                 () = &mut signal, if !stopping => {
                     stopping = true;
                     self.stop.store(true, Ordering::Release);
-                    for (stop, thread) in &self.copies {
-                        stop.set(thread.thread());
-                    }
+                    self.stop_copies();
                 }
                 () = tokio::time::sleep(STOP_WITHIN), if stopping => break,
             }
@@ -129,6 +150,12 @@ impl Running {
         match failed {
             Some(error) => Err(error),
             None => Ok(()),
+        }
+    }
+
+    fn stop_copies(&self) {
+        for (stop, thread) in &self.copies {
+            stop.set(thread.thread());
         }
     }
 
@@ -151,7 +178,7 @@ fn copy(
     tenant: &Tenant,
     once: bool,
     place: &Arc<Place>,
-    said: mpsc::UnboundedSender<(String, anyhow::Result<()>)>,
+    said: mpsc::UnboundedSender<(Of, anyhow::Result<()>)>,
 ) -> anyhow::Result<(Arc<StopCopy>, JoinHandle<()>)> {
     let home = config.directory.join(&tenant.name);
     let directory = open_copy_directory(&home.join(COPY))?;
@@ -167,7 +194,7 @@ fn copy(
         let result = work.run().map(|_ended| ()).map_err(anyhow::Error::from);
         let ended = place.end().map_err(anyhow::Error::from);
         // The receiver is gone only while the process ends.
-        let _is_heard = said.send((format!("the copy of tenant `{name}`"), result.and(ended))).is_ok();
+        let _is_heard = said.send((Of::Copy(name), result.and(ended))).is_ok();
     });
     Ok((stop, thread.context("cannot start a thread")?))
 }

@@ -19,7 +19,7 @@ use super::feed::{Feed, Place};
 
 /// Which copy to compare, and how much of it.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {
+pub(crate) struct CopyArguments {
     /// Compare the copy in this target of the configuration with the journal, instead of checking a data directory
     #[arg(long, value_name = "NAME", requires = "config", conflicts_with_all = ["data", "checkpoint"])]
     pub(crate) target: Option<String>,
@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     each: u64,
 }
 
-pub(crate) fn run(arguments: &Arguments, name: &str) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &CopyArguments, name: &str) -> anyhow::Result<()> {
     let path = arguments.config.as_ref().context("found no --config")?;
     let config = Config::read(path)?;
     let target = config.targets.iter().find(|target| target.name == name);
