@@ -8,6 +8,7 @@
 #[expect(dead_code, reason = "other tests use the rest")]
 mod harness;
 mod postgres;
+mod redis;
 #[path = "../../../oauth/tests/identity_servers/service.rs"]
 mod service;
 mod suite;
