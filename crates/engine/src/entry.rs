@@ -409,7 +409,7 @@ pub struct PaymentSums {
 
 impl PaymentSums {
     /// The sums of a payment that only changed as a whole and now has this status.
-    pub(crate) fn of_whole(amount: Amount, status: PaymentStatus) -> Self {
+    pub fn of_whole(amount: Amount, status: PaymentStatus) -> Self {
         let zero = Self::default();
         match status {
             PaymentStatus::Posted => Self { captured: amount, ..zero },

@@ -8,6 +8,8 @@ mod bench;
 mod bundle_folder;
 mod check_policy;
 mod config;
+#[cfg(feature = "connect")]
+mod connect;
 mod demo;
 mod fetch;
 mod import;
@@ -57,6 +59,9 @@ enum Command {
     Import(Box<import::Command>),
     /// Copy the journal of a running server into a directory, once or continuously
     Backup(backup::Arguments),
+    /// Keep copies of journals in other systems, such as databases
+    #[cfg(feature = "connect")]
+    Connect(connect::Arguments),
     /// Write proofs that something is in the journal, which others can check; or check such proofs
     #[command(subcommand)]
     Prove(Box<prove::Command>),
@@ -86,6 +91,8 @@ fn main() -> ExitCode {
         Command::Bench(benchmark) => bench::run(&benchmark),
         Command::Import(command) => import::run(&command),
         Command::Backup(arguments) => backup::run(&arguments),
+        #[cfg(feature = "connect")]
+        Command::Connect(arguments) => connect::run(&arguments),
         Command::Prove(command) => prove::run(&command),
         Command::Checkpoint(arguments) => prove::checkpoint(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),

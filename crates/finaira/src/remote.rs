@@ -52,6 +52,14 @@ fn url(text: &str) -> Result<String, String> {
 }
 
 impl Server {
+    /// A server of a configuration file.
+    #[cfg(feature = "connect")]
+    pub(crate) fn configured(address: &str, api_key: Secret, ca: Option<PathBuf>) -> anyhow::Result<Self> {
+        let server = url(address).map_err(|expected| anyhow::anyhow!("found the address `{address}`, {expected}"))?;
+        let (api_key_file, client_certificate, client_key) = (None, None, None);
+        Ok(Self { server, api_key: Some(api_key), api_key_file, ca, client_certificate, client_key })
+    }
+
     /// The address, without a slash at its end.
     pub(crate) fn url(&self) -> &str {
         &self.server

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 use api::installation::{Tenant, TenantState};
 use datadir::ShardPlace;
 use disk::DirectoryError;
@@ -18,8 +18,9 @@ use crate::stdio::outln;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Data directory; no server may run on it
-    #[arg(value_name = "DIR")]
-    data: PathBuf,
+    #[cfg_attr(feature = "connect", arg(value_name = "DIR", required_unless_present = "target"))]
+    #[cfg_attr(not(feature = "connect"), arg(value_name = "DIR", required = true))]
+    data: Option<PathBuf>,
     /// Check only this tenant; a server may run if the tenant is suspended
     #[arg(long, value_name = "NUMBER")]
     tenant: Option<u32>,
@@ -30,10 +31,18 @@ pub(crate) struct Arguments {
     /// The vkey of the key that signed the checkpoint; the default is the keys in DIR/keys/proof.vkeys
     #[arg(long, value_name = "VKEY", requires = "checkpoint")]
     key: Option<VerifierKey>,
+    #[cfg(feature = "connect")]
+    #[command(flatten)]
+    copy: crate::connect::verify::CopyArguments,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let mut parts = parts_of(&arguments.data)?;
+    #[cfg(feature = "connect")]
+    if let Some(target) = &arguments.copy.target {
+        return crate::connect::verify::run(&arguments.copy, target);
+    }
+    let data = arguments.data.as_ref().context("found no data directory")?;
+    let mut parts = parts_of(data)?;
     if let Some(tenant) = arguments.tenant.map(TenantId::new) {
         parts = only(tenant, parts)?;
     }
@@ -56,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
     }
     if arguments.tenant.is_none() {
-        report.look_for_missing(&arguments.data, &parts);
+        report.look_for_missing(data, &parts);
     }
     let elapsed = progress.map(Progress::finish);
     report.show()?;

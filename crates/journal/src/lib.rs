@@ -27,7 +27,7 @@ mod tail;
 
 pub use bytes::DecodeError;
 pub use canonical::CanonicalRun;
-pub use codec::{KIND_NAMES, canonical, kind_name, leaf_hash};
+pub use codec::{KIND_NAMES, canonical, is_referred_to, kind_name, leaf_hash};
 pub use fault::Fault;
 pub use file::{FileJournal, Inspected, Layout, Prepare};
 pub use frame::{EntryOffset, FORMAT_VERSION, Frame, FrameBuilder, PAYLOAD_BYTES_MAX};

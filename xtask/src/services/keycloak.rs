@@ -10,25 +10,37 @@
 //!    `/` and the `id` of the one named `rsa-generated` withdraws the first key.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use super::{Folders, Options, Readiness, Starting, need, remove, run};
+use super::install::{java as get_java, run};
+use super::ports::ports;
+use super::{Folders, Options, Readiness, Server, Starting, Stop, Takes, nothing, remove};
+
+pub(super) const SERVER: Server = Server {
+    name: "keycloak",
+    variable: "FINAIRA_REQUIRE_KEYCLOAK",
+    takes: Takes::Tokens,
+    patience: Duration::from_secs(9 * 60),
+    stop: Stop::TERM,
+    get,
+    prepare,
+    settle: nothing,
+    end_rest: nothing,
+};
 
 const VERSION: &str = "26.5.6";
 const UNPACK: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:unpack";
-const INSTALL_JAVA: &str = "install Java 17 or later, for example: apt-get install openjdk-17-jre-headless";
-const INSTALL_MAVEN: &str = "install Maven, for example: apt-get install maven";
 /// What depends on neither the port nor the run, so that Keycloak can be built once.
 const BUILD: &str = "--db=dev-file";
 const ADMIN: &str = "admin";
 
-pub(super) fn get(folders: &Folders) -> Result<()> {
-    need("java", INSTALL_JAVA)?;
+fn get(folders: &Folders) -> Result<()> {
+    get_java()?;
     let stamp = format!("keycloak {VERSION} {BUILD}");
     if folders.has_stamp(&stamp) {
         return Ok(());
@@ -41,26 +53,26 @@ pub(super) fn get(folders: &Folders) -> Result<()> {
     maven.args(["--quiet", "--batch-mode", "--strict-checksums", UNPACK]);
     maven.arg(format!("-Dartifact=org.keycloak:keycloak-quarkus-dist:{VERSION}:zip"));
     maven.arg(format!("-DoutputDirectory={}", folders.home.display())).current_dir(&folders.home);
-    run(&mut maven, INSTALL_MAVEN)?;
+    run(&mut maven, "")?;
     // It assembles itself for its options before its first start. Doing it here makes every start equally short.
-    run(java(&unpacked).args(["build", BUILD]), INSTALL_JAVA)?;
+    run(java(&unpacked).args(["build", BUILD]), "")?;
     folders.set_stamp(&stamp)
 }
 
-pub(super) fn prepare(folders: &Folders, options: &Options) -> Result<Starting> {
+fn prepare(folders: &Folders, options: &Options) -> Result<Starting> {
     let unpacked = unpacked(folders);
     let data = unpacked.join("data");
     remove(&data)?;
     fs::create_dir_all(data.join("import")).with_context(|| format!("cannot create {}", data.display()))?;
     fs::write(data.join("import/realm.json"), realm(folders, options)?.to_string())
         .context("cannot write the realm")?;
-    let port = free_port()?;
+    let [port] = ports(folders)?;
     let origin = format!("http://127.0.0.1:{port}");
     let mut command = java(&unpacked);
     command.args(["start", "--optimized", "--import-realm", "--http-enabled=true", "--http-host=127.0.0.1"]);
     // Otherwise it would look for others of its kind in the network.
     command.arg("--cache=local");
-    command.arg(format!("--http-port={port}")).arg(format!("--hostname={origin}")).current_dir(&folders.run);
+    command.arg(format!("--http-port={port}")).arg(format!("--hostname={origin}"));
     command.envs([("KC_BOOTSTRAP_ADMIN_USERNAME", ADMIN), ("KC_BOOTSTRAP_ADMIN_PASSWORD", ADMIN)]);
     let path = "/realms/finaira/.well-known/openid-configuration".to_owned();
     Ok(Starting { command, readiness: Readiness::Answers { port, path, description: describe(&origin, options) } })
@@ -141,10 +153,4 @@ fn describe(origin: &str, options: &Options) -> Value {
             },
         },
     })
-}
-
-/// A port that was free a moment ago. If another process takes it first, Keycloak ends and says so.
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot find a free port")?;
-    Ok(listener.local_addr()?.port())
 }

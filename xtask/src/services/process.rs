@@ -9,10 +9,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-/// How long a server may take to stop before it is killed.
-const STOP_PATIENCE: Duration = Duration::from_secs(20);
+use super::Stop;
+
 /// How long a killed process may take to be gone.
-const KILL_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A process that was started. Its pid alone would not do: the system gives the pid of a process that ended to another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +57,8 @@ impl Running {
 }
 
 /// Asks a process to end, waits for it, and kills it if it takes too long.
-pub(super) fn stop(running: &Running) -> Result<()> {
-    for (signal, patience) in [(Signal::TERM, STOP_PATIENCE), (Signal::KILL, KILL_PATIENCE)] {
+pub(super) fn stop(running: &Running, ask: Stop) -> Result<()> {
+    for (signal, patience) in [(ask.signal, ask.patience), (Signal::KILL, KILL_PATIENCE)] {
         if !running.is_alive() {
             return Ok(());
         }
@@ -129,11 +129,21 @@ mod tests {
         let running = Running::of(child.id()).unwrap();
         let other = Running { started: running.started + 1, ..running };
         assert!(running.is_alive() && !other.is_alive());
-        stop(&other).unwrap();
+        stop(&other, Stop::TERM).unwrap();
         assert_eq!(child.try_wait().unwrap(), None);
-        stop(&running).unwrap();
+        stop(&running, Stop::TERM).unwrap();
         assert!(!running.is_alive());
         assert!(!child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn a_process_that_ignores_the_signal_is_killed() {
+        let script = "trap '' TERM; while :; do sleep 0.05; done";
+        let mut child = Command::new("sh").args(["-c", script]).spawn().unwrap();
+        let running = Running::of(child.id()).unwrap();
+        stop(&running, Stop { patience: Duration::from_millis(300), ..Stop::TERM }).unwrap();
+        assert!(!running.is_alive());
+        child.wait().unwrap();
     }
 
     #[test]

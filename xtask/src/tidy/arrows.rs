@@ -38,6 +38,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "issuer", "api", "edge", "datadir",
         ],
     ),
+    ("connect", &["types", "ledger", "engine", "disk", "journal", "proof", "api", "datadir"]),
     ("tables", &["types", "policy", "engine", "vault", "api"]),
     (
         "sim",
@@ -50,7 +51,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "finaira",
         &[
             "types", "ledger", "policy", "engine", "disk", "journal", "pipeline", "proof", "api", "datadir", "offline",
-            "server", "tables",
+            "server", "connect", "tables",
         ],
     ),
     (

@@ -21,7 +21,7 @@ const JSON_BYTES_MAX: u64 = 1 << 20;
 
 /// Talks to a server.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     agent: Agent,
     server: String,
     /// The path of the journal's segments.
@@ -31,7 +31,7 @@ pub(super) struct Client {
 
 /// Whose journal is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Of {
+pub(crate) enum Of {
     /// The tenant of the API key.
     Tenant,
     /// The settings of the installation.
@@ -70,7 +70,7 @@ impl Original {
 }
 
 impl Client {
-    pub(super) fn new(server: &Server, of: Of) -> anyhow::Result<Self> {
+    pub(crate) fn new(server: &Server, of: Of) -> anyhow::Result<Self> {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(TIMEOUT))

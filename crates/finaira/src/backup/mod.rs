@@ -8,6 +8,7 @@ mod client;
 mod failure;
 mod place;
 mod report;
+mod watch;
 mod work;
 
 use std::path::PathBuf;
@@ -21,6 +22,13 @@ use self::client::{Client, Of};
 pub(crate) use self::failure::Failure;
 use self::report::Report;
 use self::work::{Ended, Stop, Work};
+#[cfg(feature = "connect")]
+pub(crate) use self::{
+    client::{Client as CopyClient, Of as CopyOf},
+    place::open as open_copy_directory,
+    watch::{Lag, Watch},
+    work::{Stop as StopCopy, Work as CopyWork},
+};
 use crate::remote::Server;
 use crate::stdio::outln;
 

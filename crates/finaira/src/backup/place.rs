@@ -10,7 +10,7 @@ use super::failure::Failure;
 
 /// Opens the directory of a copy, and locks it. The directory must be new, be empty, or contain a copy that was begun
 /// before. A backup never writes into any other directory.
-pub(super) fn open(to: &Path) -> Result<Directory, Failure> {
+pub(crate) fn open(to: &Path) -> Result<Directory, Failure> {
     for name in names(to)? {
         match name.as_str() {
             "journal" => {}

@@ -7,15 +7,9 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use server::{Clock, Stopwatch};
 use types::{Seq, Timestamp};
 
+use super::failure::Failure;
+use super::watch::{Lag, Watch};
 use crate::stdio::errln;
-
-/// What the server has and the copy does not have yet.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Lag {
-    pub(super) entries: u64,
-    /// Bytes of segment files. Segments in between count with the length of the segment that is being copied.
-    pub(super) bytes: u64,
-}
 
 #[derive(Debug)]
 pub(super) struct Report {
@@ -37,13 +31,18 @@ impl Report {
         Self { bar, since: Stopwatch::start(), interval, next_line: Duration::ZERO, complete_until: Timestamp::ZERO }
     }
 
-    /// Records that the copy had everything at this moment, or everything that was decided before it.
-    pub(super) fn complete_until(&mut self, moment: Timestamp) {
+    fn text(&self, last: Seq, lag: Lag) -> String {
+        let (entries, bytes, age) = (HumanCount(lag.entries), HumanBytes(lag.bytes), self.age());
+        format!("lag {entries} entries, {bytes}, {age}; synced to sequence {}", HumanCount(last.get()))
+    }
+}
+
+impl Watch for Report {
+    fn complete_until(&mut self, moment: Timestamp) {
         self.complete_until = self.complete_until.max(moment);
     }
 
-    /// Reports the progress of the copy.
-    pub(super) fn progress(&mut self, last: Seq, lag: Lag) {
+    fn progress(&mut self, last: Seq, lag: Lag) -> Result<(), Failure> {
         if let Some(bar) = &self.bar {
             bar.set_length(last.get().saturating_add(lag.entries));
             bar.set_position(last.get());
@@ -52,29 +51,22 @@ impl Report {
             self.next_line = self.since.elapsed() + self.interval;
             errln!("{}", self.text(last, lag));
         }
+        Ok(())
     }
 
-    fn text(&self, last: Seq, lag: Lag) -> String {
-        let (entries, bytes, age) = (HumanCount(lag.entries), HumanBytes(lag.bytes), self.age());
-        format!("lag {entries} entries, {bytes}, {age}; synced to sequence {}", HumanCount(last.get()))
-    }
-
-    /// Returns the age of the copy in seconds.
-    pub(super) fn age(&self) -> String {
+    fn age(&self) -> String {
         let tenths = Clock.now().since(self.complete_until).ns() / 100_000_000;
         format!("{}.{} s", HumanCount(tenths / 10), tenths % 10)
     }
 
-    /// Prints a message beside the progress.
-    pub(super) fn note(&self, text: &str) {
+    fn note(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| errln!("{text}")),
             None => errln!("{text}"),
         }
     }
 
-    /// Removes the bar and returns the elapsed time.
-    pub(super) fn finish(&self) -> Duration {
+    fn finish(&self) -> Duration {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

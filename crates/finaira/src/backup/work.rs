@@ -15,7 +15,7 @@ use types::{Seq, ShardId};
 
 use super::client::{Client, Original};
 use super::failure::Failure;
-use super::report::{Lag, Report};
+use super::watch::{Lag, Watch};
 
 /// How long the server is asked to wait for more entries. A stop is noticed within this time.
 const WAIT: Duration = Duration::from_secs(1);
@@ -29,10 +29,10 @@ const FAILURES_MAX: u32 = 7;
 
 /// Asks the work to stop.
 #[derive(Debug, Default)]
-pub(super) struct Stop(AtomicBool);
+pub(crate) struct Stop(AtomicBool);
 
 impl Stop {
-    pub(super) fn set(&self, worker: &Thread) {
+    pub(crate) fn set(&self, worker: &Thread) {
         self.0.store(true, Ordering::Release);
         worker.unpark();
     }
@@ -51,7 +51,7 @@ impl Stop {
 
 /// How the work ended.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(crate) enum Ended {
     /// The copy has everything that was durable when the work began.
     Whole { last: Seq, entries: u64, took: Duration },
     /// A signal stopped the work after this synced entry.
@@ -61,7 +61,7 @@ pub(super) enum Ended {
 }
 
 impl Ended {
-    pub(super) fn text(&self, to: &Path, follow: bool) -> String {
+    pub(crate) fn text(&self, to: &Path, follow: bool) -> String {
         let to = to.display();
         match self {
             Self::Whole { last, entries, took } => {
@@ -81,12 +81,12 @@ impl Ended {
 }
 
 #[derive(Debug)]
-pub(super) struct Work {
+pub(crate) struct Work<W> {
     client: Client,
     directory: Directory,
     follow: bool,
     stop: Arc<Stop>,
-    report: Report,
+    watch: W,
     copy: Option<FileCopy<Directory>>,
     /// The last entry of the server and of the copy when the work began.
     target: Option<Seq>,
@@ -96,15 +96,15 @@ pub(super) struct Work {
     failures: u32,
 }
 
-impl Work {
-    pub(super) fn new(client: Client, directory: Directory, report: Report, follow: bool, stop: Arc<Stop>) -> Self {
+impl<W: Watch> Work<W> {
+    pub(crate) fn new(client: Client, directory: Directory, watch: W, follow: bool, stop: Arc<Stop>) -> Self {
         let (target, spoilt_at) = (None, None);
         Self {
             client,
             directory,
             follow,
             stop,
-            report,
+            watch,
             copy: None,
             target,
             begun_at: Seq::ZERO,
@@ -113,7 +113,7 @@ impl Work {
         }
     }
 
-    pub(super) fn run(mut self) -> Result<Ended, Failure> {
+    pub(crate) fn run(mut self) -> Result<Ended, Failure> {
         // Open an interrupted copy first, because it may be all that is left: opening makes it one on which a server
         // can start.
         if let Some(shard) = FileCopy::shard_before_opening(&self.directory).map_err(CopyFault::from)? {
@@ -134,9 +134,9 @@ impl Work {
                     let pause = PAUSE_MIN.saturating_mul(1 << doublings).min(PAUSE_MAX);
                     let age = match self.last() {
                         Seq::ZERO => "nothing has been copied".to_owned(),
-                        _ => format!("the copy is {} old", self.report.age()),
+                        _ => format!("the copy is {} old", self.watch.age()),
                     };
-                    self.report.note(&format!("{failure}; trying again in {:.1} s; {age}", pause.as_secs_f64()));
+                    self.watch.note(&format!("{failure}; trying again in {:.1} s; {age}", pause.as_secs_f64()));
                     self.stop.pause(pause);
                 }
             }
@@ -144,7 +144,7 @@ impl Work {
                 break Ok(Ended::Stopped(self.last()));
             }
         };
-        let took = self.report.finish();
+        let took = self.watch.finish();
         ended.map(|ended| match ended {
             Ended::Whole { last, entries, .. } => Ended::Whole { last, entries, took },
             other @ (Ended::Stopped(_) | Ended::CutOff) => other,
@@ -158,7 +158,8 @@ impl Work {
     fn open_copy(&mut self, shard: ShardId) -> Result<FileCopy<Directory>, Failure> {
         let copy = FileCopy::open(self.directory.clone(), shard).map_err(CopyFault::from)?;
         self.begun_at = copy.last();
-        self.report.complete_until(copy.last_time());
+        self.watch.opened(&copy)?;
+        self.watch.complete_until(copy.last_time());
         Ok(copy)
     }
 
@@ -178,6 +179,7 @@ impl Work {
                 drop(copy);
                 let copy =
                     FileCopy::open(self.directory.clone(), ShardId::new(first.shard)).map_err(CopyFault::from)?;
+                self.watch.opened(&copy)?;
                 let again = self.spoilt_at.replace(copy.wanted()) == Some(copy.wanted());
                 self.copy = Some(copy);
                 Err(if again { fault.into() } else { Failure::Unreachable(fault.to_string()) })
@@ -254,11 +256,11 @@ impl Work {
             let last = copy.last();
             let behind = lag(copy, &original)?;
             if behind.entries == 0 {
-                self.report.complete_until(answered_at);
+                self.watch.complete_until(answered_at);
                 wait = Some(WAIT);
             }
-            self.report.complete_until(copy.last_time());
-            self.report.progress(last, behind);
+            self.watch.complete_until(copy.last_time());
+            self.watch.progress(last, behind)?;
             if !self.follow && last >= target {
                 let entries = last.get() - self.begun_at.get();
                 return Ok(Ended::Whole { last, entries, took: Duration::ZERO });

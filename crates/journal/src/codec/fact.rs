@@ -88,6 +88,11 @@ pub const KIND_NAMES: &[&str] = &[
     "approvals_set",
 ];
 
+/// Whether later entries may refer to an entry of this kind.
+pub(super) const fn is_referred_to(kind: u16) -> bool {
+    matches!(kind, JOURNAL_STARTED | JOURNAL_CONTINUED | LEDGER_OPENED | POLICY_ACTIVATED | IMPORT_STARTED)
+}
+
 /// The permanent number of a fact's kind, and its name in the API.
 pub(super) fn kind(fact: &Fact) -> (u16, &'static str) {
     match fact {

@@ -342,6 +342,14 @@ pub fn leaf_hash(entry: &Entry) -> [u8; 32] {
     hash.finalize().into()
 }
 
+/// Whether later entries may refer to the entry with this canonical encoding: it begins a history, opens ledgers, activates a policy or
+/// starts an import. Who follows a journal without its index looks out for these, and need not decode the others.
+pub fn is_referred_to(canonical: &[u8]) -> bool {
+    const KIND_AT: usize = 55;
+    let kind = canonical.get(KIND_AT..KIND_AT + 2).and_then(|bytes| bytes.try_into().ok()).map(u16::from_le_bytes);
+    kind.is_some_and(fact::is_referred_to)
+}
+
 /// The stable name of an entry's kind.
 pub fn kind_name(entry: &Entry) -> &'static str {
     fact::kind(&entry.fact).1

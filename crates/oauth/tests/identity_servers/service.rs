@@ -17,7 +17,7 @@ impl Service {
     #[expect(clippy::disallowed_methods, reason = "it is not a setting of the product")]
     pub(crate) fn up(name: &'static str, variable: &str) -> Option<Self> {
         if std::env::var(variable).is_ok_and(|value| value == "1") {
-            let line = xtask("up", name).unwrap();
+            let line = xtask(&["up", name]).unwrap();
             let description = serde_json::from_str(&line).unwrap();
             return Some(Self { name, description });
         }
@@ -35,17 +35,17 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         // A second panic would hide why the test failed.
-        if let Err(error) = xtask("down", self.name) {
+        if let Err(error) = xtask(&["down", self.name]) {
             println!("{error}");
         }
     }
 }
 
 /// Runs a task, and returns what it prints.
-fn xtask(task: &str, name: &str) -> Result<String, String> {
+pub(crate) fn xtask(task: &[&str]) -> Result<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["--locked", "xtask", "services", task, name]).current_dir(root).stderr(Stdio::inherit());
+    command.args(["--locked", "xtask", "services"]).args(task).current_dir(root).stderr(Stdio::inherit());
     let output = command.output().map_err(|error| format!("cannot start {command:?}: {error}"))?;
     if !output.status.success() {
         return Err(format!("{command:?}: {}", output.status));

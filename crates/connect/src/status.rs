@@ -1,0 +1,83 @@
+//! What a connector reports about itself.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use types::{Seq, Timestamp};
+
+use crate::source::Arrived;
+
+/// The state of a connector, which other threads read.
+#[derive(Debug)]
+pub struct Status {
+    name: String,
+    shown: Mutex<Shown>,
+}
+
+/// A snapshot of the state of a connector.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Shown {
+    /// The last entry in the target.
+    pub position: u64,
+    /// The last entry of the journal, as far as is known.
+    pub journal: u64,
+    /// When the last entry in the target was decided, in nanoseconds since 1970.
+    pub decided_at_ns: u64,
+    /// Batches that were written since the start.
+    pub batches: u64,
+    /// Rows or events that were written since the start.
+    pub rows: u64,
+    /// How often the target was opened since the start.
+    pub opened: u64,
+    /// Faults since the start.
+    pub faults: u64,
+    /// The last fault, until a batch is written.
+    pub fault: Option<String>,
+}
+
+impl Status {
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), shown: Mutex::default() }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn shown(&self) -> Shown {
+        self.lock().clone()
+    }
+
+    pub(crate) fn position(&self) -> Seq {
+        Seq::new(self.lock().position)
+    }
+
+    pub(crate) fn opened(&self, position: Seq) {
+        let mut shown = self.lock();
+        shown.opened += 1;
+        shown.position = position.get();
+    }
+
+    pub(crate) fn arrived(&self, arrived: Arrived) {
+        self.lock().journal = arrived.original.get();
+    }
+
+    pub(crate) fn wrote(&self, position: Seq, decided_at: Timestamp, rows: usize) {
+        let mut shown = self.lock();
+        shown.position = position.get();
+        shown.decided_at_ns = decided_at.ns();
+        shown.batches += 1;
+        shown.rows += rows as u64;
+        shown.fault = None;
+    }
+
+    pub(crate) fn fault(&self, what: &str) {
+        let mut shown = self.lock();
+        shown.faults += 1;
+        shown.fault = Some(what.to_owned());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,145 @@
+//! What every target must do.
+
+use std::fmt;
+
+use ledger::TransferKey;
+use types::{AccountId, PaymentId, Seq};
+
+use crate::batch::Batch;
+use crate::cursor::Cursor;
+use crate::documents::Documents;
+
+/// A system that holds a copy of a journal, as rows or as events.
+///
+/// The contract, which the conformance suite checks for each target:
+///
+/// * [`Target::open`] takes the target over. From then on, every [`Target::write`] of an earlier connector fails with
+///   [`Fault::Fenced`] and changes nothing.
+/// * [`Target::write`] changes the rows and the cursor together, or neither of them, and only if the cursor is still `before`.
+/// * What [`Target::open`] returns is the cursor of the last successful [`Target::write`], even after either side was killed or the
+///   target was restored from an older copy.
+///
+/// A target that cannot change several rows at once says so with [`Target::is_atomic`]. It writes rows that carry their sequence first and
+/// the cursor last, and a repeated write leaves the same rows.
+pub trait Target: Send + fmt::Debug {
+    /// Connects, creates or updates the schema, takes the target over from other connectors, and returns the cursor.
+    ///
+    /// # Errors
+    /// When the target cannot be reached, or holds something else.
+    fn open(&mut self) -> Result<Cursor, Fault>;
+
+    /// What the target needs of each batch.
+    fn needs(&self) -> Needs;
+
+    /// Whether rows and cursor change in one atomic unit.
+    fn is_atomic(&self) -> bool {
+        true
+    }
+
+    /// Returns stored rows as documents, in any order. Only targets that need rows are asked.
+    ///
+    /// # Errors
+    /// When the target cannot be read.
+    fn load(&mut self, wanted: &Wanted) -> Result<Documents, Fault>;
+
+    /// Writes a batch, if the cursor in the target is still `before`, and moves the cursor to `after`.
+    ///
+    /// # Errors
+    /// When nothing was written, or it is unknown whether it was.
+    fn write(&mut self, batch: &Batch, before: &Cursor, after: &Cursor) -> Result<(), Fault>;
+
+    /// Connects without taking the target over, and returns the cursor and the number of rows; `None` if nothing was copied yet. What
+    /// [`Target::load`] returns afterwards belongs to this cursor, if the target can keep reads consistent; otherwise the connector
+    /// has to be stopped meanwhile.
+    ///
+    /// # Errors
+    /// When the target cannot be reached, or holds something else.
+    fn look(&mut self) -> Result<Option<(Cursor, Counts)>, Fault>;
+}
+
+impl Target for Box<dyn Target> {
+    fn open(&mut self) -> Result<Cursor, Fault> {
+        (**self).open()
+    }
+
+    fn needs(&self) -> Needs {
+        (**self).needs()
+    }
+
+    fn is_atomic(&self) -> bool {
+        (**self).is_atomic()
+    }
+
+    fn load(&mut self, wanted: &Wanted) -> Result<Documents, Fault> {
+        (**self).load(wanted)
+    }
+
+    fn write(&mut self, batch: &Batch, before: &Cursor, after: &Cursor) -> Result<(), Fault> {
+        (**self).write(batch, before, after)
+    }
+
+    fn look(&mut self) -> Result<Option<(Cursor, Counts)>, Fault> {
+        (**self).look()
+    }
+}
+
+/// What a target needs of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Rows: the state after the batch of everything that it changed.
+    Rows,
+    /// As `Rows`, but the target keeps only accounts, pending transfers and new payments. What changed of payments is left out.
+    Balances,
+    /// The entries themselves.
+    Events,
+}
+
+/// Names of rows: those that the fold needs from the target, because an entry changes them, or those that a verification compares.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    pub accounts: Vec<AccountId>,
+    /// Pending transfers that an entry resolves.
+    pub transfers: Vec<TransferKey>,
+    /// Payments whose amount an entry depends on.
+    pub payments: Vec<PaymentId>,
+}
+
+impl Wanted {
+    pub fn is_empty(&self) -> bool {
+        self.accounts.is_empty() && self.transfers.is_empty() && self.payments.is_empty()
+    }
+}
+
+/// How many rows of each kind a target has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub accounts: u64,
+    pub transfers: u64,
+    pub payments: u64,
+}
+
+/// Why a target could not be opened, read or written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The target does not answer. The connector opens it again after a pause.
+    #[error("the target cannot be reached: {0}")]
+    Unreachable(String),
+    /// Another connector has taken the target over. This one must stop.
+    #[error("another connector has taken over this target; this one stops")]
+    Fenced,
+    /// The cursor in the target is not the one that was written last, because the target was restored from a copy. The connector opens it
+    /// again and continues from the cursor that it finds.
+    #[error("the target is at sequence {found}, expected {expected}: it was restored or changed by others")]
+    Moved {
+        /// The position in the target.
+        found: Seq,
+        /// The position that this connector wrote last.
+        expected: Seq,
+    },
+    /// The target refuses what was written. Trying again does not help until somebody changes the target or the configuration.
+    #[error("the target refused a write: {0}")]
+    Refused(String),
+    /// What is in the target contradicts the journal.
+    #[error("the target contradicts the journal: {0}; rebuild the copy")]
+    Contradicts(String),
+}

@@ -1,0 +1,308 @@
+//! Compares a copy with the journal, row for row.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use ledger::{PendingState, TransferKey};
+use types::{AccountId, PaymentId};
+
+use crate::batch::Batch;
+use crate::connector::{Connector, Ended, Settings};
+use crate::cursor::Cursor;
+use crate::documents::{AccountDocument, Documents, PaymentDocument, TransferDocument, parse, state_name, transfer_key};
+use crate::fold::Map;
+use crate::rows::{AccountRow, PaymentRow, TransferRow};
+use crate::source::Source;
+use crate::status::Status;
+use crate::target::{Counts, Fault, Needs, Target, Wanted};
+
+/// Most differences that are described. All are counted.
+const DESCRIBED_MAX: usize = 20;
+/// Rows that are read from the target at once.
+const ROWS_AT_ONCE: usize = 4_096;
+
+/// The result of a verification.
+#[derive(Debug, Clone)]
+pub struct Verification {
+    /// How far the copy has come. Its Merkle root is that of the journal.
+    pub cursor: Cursor,
+    /// The rows that the journal has, and the target must have.
+    pub expected: Counts,
+    /// The rows that were compared.
+    pub compared: Counts,
+    /// How many rows differ, are missing or are too many.
+    pub differences: u64,
+    /// The first of them.
+    pub described: Vec<String>,
+}
+
+impl Verification {
+    /// Whether the copy is whole and right, as far as it was compared.
+    pub const fn is_right(&self) -> bool {
+        self.differences == 0
+    }
+}
+
+/// Compares the copy in a target with the journal of a source: the Merkle root, the number of rows, and of every `each`th transfer and payment
+/// and all accounts the values. It reads the journal from its first entry to the position of the copy.
+///
+/// # Errors
+/// When the target or the source cannot be read, or the target holds another history. A difference is no error.
+pub fn verify(
+    source: &Arc<Source>,
+    target: Box<dyn Target>,
+    each: u64,
+    status: &Arc<Status>,
+) -> Result<Verification, Ended> {
+    let mut target = target;
+    let Some((cursor, found)) = target.look()? else {
+        return Err(Fault::Contradicts("it holds no copy".to_owned()).into());
+    };
+    check_root(source, &cursor)?;
+    if cursor.opening.is_some() {
+        let what = "an import is being opened, so a part of its rows is there; verify again when the connector has written the rest";
+        return Err(Fault::Refused(what.to_owned()).into());
+    }
+    let mut comparing = Comparing { target, each: each.max(1), expected: Expected::default(), outcome: Outcome::default() };
+    let settings = Settings { once: true, until: Some(cursor.position), ..Settings::default() };
+    let stop = Arc::new(AtomicBool::new(false));
+    Connector::new(Arc::clone(source), &mut comparing, settings, Arc::clone(status), stop).run()?;
+    comparing.finish(&cursor, found)
+}
+
+fn check_root(source: &Source, cursor: &Cursor) -> Result<(), Ended> {
+    match source.root_at(cursor.position)? {
+        Some(root) if root == cursor.root => Ok(()),
+        Some(_) => {
+            let what = format!("its first {} entries are those of another history", cursor.position);
+            Err(Fault::Contradicts(what).into())
+        }
+        None => {
+            let what = format!("it holds the entries up to {}, and the journal fewer", cursor.position);
+            Err(Fault::Contradicts(what).into())
+        }
+    }
+}
+
+/// What the journal says, as far as it has been read.
+#[derive(Debug, Default)]
+struct Expected {
+    accounts: Map<AccountId, AccountRow>,
+    /// Transfers that are or were pending, with the state that they ended in.
+    pendings: Map<TransferKey, TransferRow>,
+    payments: Map<PaymentId, Payment>,
+    counts: Counts,
+}
+
+/// A payment. Only those that are compared are kept whole.
+#[derive(Debug)]
+struct Payment {
+    row: PaymentRow,
+    is_compared: bool,
+}
+
+#[derive(Debug, Default)]
+struct Outcome {
+    compared: Counts,
+    differences: u64,
+    described: Vec<String>,
+}
+
+/// A target that writes nothing, and compares instead.
+#[derive(Debug)]
+struct Comparing {
+    target: Box<dyn Target>,
+    each: u64,
+    expected: Expected,
+    outcome: Outcome,
+}
+
+impl Target for &mut Comparing {
+    fn open(&mut self) -> Result<Cursor, Fault> {
+        Ok(Cursor::start())
+    }
+
+    fn needs(&self) -> Needs {
+        self.target.needs()
+    }
+
+    fn load(&mut self, wanted: &Wanted) -> Result<Documents, Fault> {
+        let Expected { accounts, pendings, payments, .. } = &self.expected;
+        Ok(Documents {
+            accounts: wanted.accounts.iter().filter_map(|id| accounts.get(id)).map(AccountDocument::from).collect(),
+            transfers: wanted.transfers.iter().filter_map(|key| pendings.get(key)).map(TransferDocument::from).collect(),
+            payments: wanted.payments.iter().filter_map(|id| payments.get(id)).map(|payment| (&payment.row).into()).collect(),
+        })
+    }
+
+    fn write(&mut self, batch: &Batch, _before: &Cursor, _after: &Cursor) -> Result<(), Fault> {
+        let rows = &batch.rows;
+        for row in &rows.accounts {
+            self.expected.accounts.insert(row.account.id, row.clone());
+        }
+        for resolved in &rows.resolved {
+            if let Some(row) = self.expected.pendings.get_mut(&resolved.key) {
+                row.state = Some(resolved.state);
+            }
+        }
+        let (each, before) = (self.each, self.expected.counts);
+        for row in &rows.transfers {
+            if row.state.is_some() {
+                self.expected.pendings.insert(row.transfer.key, *row);
+            }
+        }
+        for (number, row) in (before.payments..).zip(&rows.payments) {
+            let payment = Payment { row: row.clone(), is_compared: number % each == 0 };
+            self.expected.payments.insert(row.decided.payment, payment);
+        }
+        for (id, now) in &rows.payments_changed {
+            let missing = || Fault::Contradicts(format!("the payment {id} changes before it is decided"));
+            self.expected.payments.get_mut(id).ok_or_else(missing)?.row.now.follow(now);
+        }
+        self.expected.counts.transfers += rows.transfers.len() as u64;
+        self.expected.counts.payments += rows.payments.len() as u64;
+        let chosen: Vec<&TransferRow> =
+            (before.transfers..).zip(&rows.transfers).filter(|(number, _)| number % each == 0).map(|(_, row)| row).collect();
+        if self.target.needs() == Needs::Rows {
+            for some in chosen.chunks(ROWS_AT_ONCE) {
+                self.compare_transfers(some)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn look(&mut self) -> Result<Option<(Cursor, Counts)>, Fault> {
+        Ok(None)
+    }
+}
+
+impl Comparing {
+    /// Compares transfers, except for the state of those that were pending, which a later entry may change.
+    fn compare_transfers(&mut self, rows: &[&TransferRow]) -> Result<(), Fault> {
+        let wanted = Wanted { transfers: rows.iter().map(|row| row.transfer.key).collect(), ..Wanted::default() };
+        let mut found: Map<String, TransferDocument> = Map::default();
+        for document in self.target.load(&wanted)?.transfers {
+            found.insert(document.id.clone(), document);
+        }
+        for row in rows {
+            let expected = TransferDocument::from(*row);
+            let found = found.remove(&expected.id).map(|mut found| {
+                if expected.state.is_some() && found.state.is_some() {
+                    found.state.clone_from(&expected.state);
+                }
+                found
+            });
+            self.outcome.compared.transfers += 1;
+            self.outcome.compare("transfer", &expected.id.clone(), &expected, found.as_ref());
+        }
+        Ok(())
+    }
+
+    /// Compares what may have changed until the last entry.
+    fn finish(mut self, cursor: &Cursor, found: Counts) -> Result<Verification, Ended> {
+        let mut expected = std::mem::take(&mut self.expected);
+        expected.counts.accounts = expected.accounts.len() as u64;
+        let mut accounts: Vec<AccountRow> = expected.accounts.into_values().collect();
+        accounts.sort_unstable_by_key(|row| row.account.id);
+        for some in accounts.chunks(ROWS_AT_ONCE) {
+            let wanted = Wanted { accounts: some.iter().map(|row| row.account.id).collect(), ..Wanted::default() };
+            let mut found: Map<AccountId, AccountDocument> = Map::default();
+            for document in self.target.load(&wanted)?.accounts {
+                found.insert(parse("id", &document.id)?, document);
+            }
+            for row in some {
+                self.outcome.compared.accounts += 1;
+                let found = found.remove(&row.account.id);
+                self.outcome.compare("account", &row.account.id, &AccountDocument::from(row), found.as_ref());
+            }
+        }
+        self.outcome.count("accounts", expected.counts.accounts, found.accounts);
+        if self.target.needs() == Needs::Balances {
+            expected.counts = Counts { accounts: expected.counts.accounts, ..Counts::default() };
+            return Ok(self.outcome.of(cursor, expected.counts));
+        }
+        let mut pendings: Vec<TransferRow> = expected.pendings.into_values().collect();
+        pendings.sort_unstable_by_key(|row| row.transfer.key);
+        for some in pendings.chunks(ROWS_AT_ONCE) {
+            self.compare_states(some)?;
+        }
+        let mut payments: Vec<PaymentRow> =
+            expected.payments.into_values().filter(|payment| payment.is_compared).map(|payment| payment.row).collect();
+        payments.sort_unstable_by_key(|row| row.decided.payment);
+        for some in payments.chunks(ROWS_AT_ONCE) {
+            let wanted = Wanted { payments: some.iter().map(|row| row.decided.payment).collect(), ..Wanted::default() };
+            let mut found: Map<PaymentId, PaymentDocument> = Map::default();
+            for document in self.target.load(&wanted)?.payments {
+                found.insert(parse("id", &document.id)?, document);
+            }
+            for row in some {
+                self.outcome.compared.payments += 1;
+                let found = found.remove(&row.decided.payment);
+                self.outcome.compare("payment", &row.decided.payment, &PaymentDocument::from(row), found.as_ref());
+            }
+        }
+        self.outcome.count("transfers", expected.counts.transfers, found.transfers);
+        self.outcome.count("payments", expected.counts.payments, found.payments);
+        Ok(self.outcome.of(cursor, expected.counts))
+    }
+
+    fn compare_states(&mut self, rows: &[TransferRow]) -> Result<(), Fault> {
+        let wanted = Wanted { transfers: rows.iter().map(|row| row.transfer.key).collect(), ..Wanted::default() };
+        let mut found: Map<TransferKey, Option<String>> = Map::default();
+        for document in self.target.load(&wanted)?.transfers {
+            found.insert(transfer_key(&document.id)?, document.state);
+        }
+        for row in rows {
+            let expected = row.state.unwrap_or(PendingState::Pending);
+            // A missing row was noted already, if the transfer was compared.
+            if let Some(found) = found.remove(&row.transfer.key)
+                && found.as_deref() != Some(state_name(expected))
+            {
+                let (key, found) = (row.transfer.key, found.unwrap_or_else(|| "none".to_owned()));
+                self.outcome.differ(format!("transfer {key}: the state is `{found}`, expected `{}`", state_name(expected)));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Outcome {
+    fn of(self, cursor: &Cursor, expected: Counts) -> Verification {
+        let Self { compared, differences, described } = self;
+        Verification { cursor: *cursor, expected, compared, differences, described }
+    }
+
+    fn differ(&mut self, what: String) {
+        self.differences += 1;
+        if self.described.len() < DESCRIBED_MAX {
+            self.described.push(what);
+        }
+    }
+
+    fn count(&mut self, what: &str, expected: u64, found: u64) {
+        if expected != found {
+            self.differ(format!("{found} {what}, expected {expected}"));
+        }
+    }
+
+    fn compare<T: PartialEq + serde::Serialize>(&mut self, kind: &str, id: &impl fmt::Display, expected: &T, found: Option<&T>) {
+        match found {
+            Some(found) if found == expected => {}
+            None => self.differ(format!("{kind} {id} is missing")),
+            Some(found) => {
+                let (expected, found) = (serde_json::to_value(expected), serde_json::to_value(found));
+                let (expected, found) = (expected.unwrap_or_default(), found.unwrap_or_default());
+                let fields = expected.as_object().into_iter().flatten();
+                let differing: Vec<String> = fields
+                    .filter(|(name, value)| found.get(name.as_str()) != Some(value))
+                    .map(|(name, value)| {
+                        let found = found.get(name.as_str()).map_or_else(|| "nothing".to_owned(), ToString::to_string);
+                        format!("{name} is {found}, expected {value}")
+                    })
+                    .collect();
+                self.differ(format!("{kind} {id}: {}", differing.join("; ")));
+            }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Connectors with real targets: the copy equals the journal, whatever is killed.
+//!
+//! Each test is skipped unless a variable says that it must run, because it starts a server: `FINAIRA_REQUIRE_POSTGRES=1` and so on.
+//! `docs/testing.md` says how to run them.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and prints what it skips")]
+
+#[path = "../commands/harness.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod harness;
+mod postgres;
+mod redis;
+#[path = "../../../oauth/tests/identity_servers/service.rs"]
+mod service;
+mod suite;
+mod traffic;

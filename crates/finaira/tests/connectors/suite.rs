@@ -1,0 +1,256 @@
+//! What every target must do, with the real server, the real `finaira connect` and the real target.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::harness::{Client, Server, finaira};
+use crate::traffic::Traffic;
+
+/// How often the connector is killed while it writes.
+const KILLS: usize = 100;
+/// How often the target is killed while a connector writes.
+const TARGET_KILLS: usize = 5;
+
+/// A target that can be tried.
+pub(crate) trait Tried {
+    /// The settings of the target in the configuration: its kind, address and so on.
+    fn settings(&self) -> String;
+
+    /// The process of the target.
+    fn pid(&self) -> u32;
+
+    /// Starts the target again, on its data, after it was killed.
+    fn restart(&mut self);
+
+    /// Keeps a copy of everything in the target.
+    fn save(&self);
+
+    /// Replaces everything in the target by what [`Tried::save`] kept.
+    fn restore_saved(&self);
+
+    /// Changes the balance of one account, deletes a transfer and changes the status of a payment, behind the connector's back. Returns how
+    /// many rows differ now.
+    fn tamper(&self) -> u64;
+}
+
+/// A server with some traffic, and the configuration of a connector.
+pub(crate) struct Scene {
+    _folder: tempfile::TempDir,
+    config: PathBuf,
+    pub(crate) server: Server,
+    pub(crate) client: Client,
+    pub(crate) traffic: Traffic,
+}
+
+impl Scene {
+    pub(crate) fn start(tried: &impl Tried, seed: u64) -> Self {
+        let folder = tempfile::tempdir().expect("a directory");
+        let server = Server::start(&folder.path().join("data"));
+        let key = server.key.clone().expect("the first start prints an API key");
+        let client = server.client(&key);
+        let (key_file, config) = (folder.path().join("api.key"), folder.path().join("connect.toml"));
+        write_secret(&key_file, &key);
+        let text = format!(
+            "directory = {:?}\n[[tenants]]\nname = \"main\"\nserver = \"{}\"\napi_key_file = {:?}\n\
+             [[targets]]\nname = \"tried\"\ntenant = \"main\"\nbatch_entries = 200\n{}\n",
+            folder.path().join("connect"),
+            server.address,
+            key_file,
+            tried.settings()
+        );
+        std::fs::write(&config, text).expect("the configuration is written");
+        let traffic = Traffic::begin(&client, seed);
+        Self { _folder: folder, config, server, client, traffic }
+    }
+
+    /// Starts a connector.
+    fn connect(&self, arguments: &[&str]) -> Connect {
+        self.connect_in(&self.config, arguments)
+    }
+
+    fn connect_in(&self, config: &Path, arguments: &[&str]) -> Connect {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_finaira"));
+        command.arg("connect").arg("--config").arg(config).args(arguments);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        Connect(child.expect("the binary starts"))
+    }
+
+    /// Runs a connector until the target has everything.
+    #[track_caller]
+    fn connect_once(&self) {
+        let (done, said) = finaira(&["connect", "--once", "--config", &self.config.to_string_lossy()]);
+        assert!(done, "{said}");
+    }
+
+    fn verify(&self) -> (bool, String) {
+        finaira(&["verify", "--target", "tried", "--config", &self.config.to_string_lossy()])
+    }
+
+    /// The copy in the target must be equal to the journal.
+    #[track_caller]
+    pub(crate) fn is_whole(&self) {
+        self.connect_once();
+        let (right, said) = self.verify();
+        assert!(right && said.contains("The copy is equal to the journal."), "{said}\n{}", self.server.log());
+    }
+}
+
+fn write_secret(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::write(path, text).expect("the key is written");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("its permissions are set");
+}
+
+/// A running connector, which is killed when this is dropped.
+struct Connect(Child);
+
+impl Connect {
+    fn kill(mut self) {
+        self.0.kill().expect("the process can be killed");
+        self.0.wait().expect("the process ends");
+    }
+
+    /// Waits until the process ends by itself; returns whether it succeeded and what it said.
+    fn wait(mut self) -> (bool, String) {
+        use std::io::Read as _;
+        let mut said = String::new();
+        self.0.stderr.take().expect("standard error is piped").read_to_string(&mut said).expect("text");
+        (self.0.wait().expect("the process ends").success(), said)
+    }
+}
+
+impl Drop for Connect {
+    fn drop(&mut self) {
+        // Killing fails if the process has already ended, which is fine.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Everything that a target with rows must do.
+pub(crate) fn holds_what_the_journal_says(mut tried: impl Tried) {
+    let mut scene = Scene::start(&tried, 7);
+    scene.traffic.send(200);
+    scene.is_whole();
+    agrees_with_the_api(&scene);
+    finds_what_others_changed(&scene, &tried);
+    survives_kills(&mut scene);
+    is_fenced(&scene);
+    heals_from_an_old_copy(&mut scene, &tried);
+    survives_kills_of_the_target(&mut scene, &mut tried);
+    waits_for_a_stalled_target(&mut scene, &tried);
+    agrees_with_the_api(&scene);
+    let Scene { server, .. } = scene;
+    assert!(server.stop().success());
+}
+
+/// A connector that is killed at any moment loses nothing and repeats nothing.
+fn survives_kills(scene: &mut Scene) {
+    let begun = Instant::now();
+    for kill in 0..KILLS {
+        scene.traffic.send(3);
+        let connector = scene.connect(&[]);
+        // From before it has connected until after it has written.
+        std::thread::sleep(Duration::from_millis((kill as u64 * 37) % 260));
+        connector.kill();
+    }
+    println!("{KILLS} kills of the connector took {:.1?}", begun.elapsed());
+    scene.is_whole();
+}
+
+/// A second connector takes over, and the first stops.
+fn is_fenced(scene: &Scene) {
+    let other = scene.config.with_file_name("other.toml");
+    let text = std::fs::read_to_string(&scene.config).expect("the configuration");
+    std::fs::write(&other, text.replacen("/connect\"", "/other\"", 1)).expect("the configuration is written");
+    let first = scene.connect(&[]);
+    // It has taken the target over once it reports a position; the second one may only start after that.
+    std::thread::sleep(Duration::from_secs(2));
+    let second = scene.connect_in(&other, &[]);
+    std::thread::sleep(Duration::from_secs(2));
+    let one_more = scene.client.post("/v1/ledgers", &serde_json::json!({"id": 77, "asset": "USD/2"}));
+    assert!([200, 201].contains(&one_more.status), "{one_more:?}");
+    let (succeeded, said) = first.wait();
+    assert!(!succeeded && said.contains("another connector has taken over"), "{said}");
+    second.kill();
+    scene.is_whole();
+}
+
+/// A target that was restored from an old copy continues from there.
+fn heals_from_an_old_copy(scene: &mut Scene, tried: &impl Tried) {
+    scene.connect_once();
+    tried.save();
+    scene.traffic.send(60);
+    scene.connect_once();
+    let following = scene.connect(&[]);
+    tried.restore_saved();
+    scene.traffic.send(20);
+    following.kill();
+    scene.is_whole();
+}
+
+/// A target that is killed at any moment loses nothing that it acknowledged together with the cursor.
+fn survives_kills_of_the_target(scene: &mut Scene, tried: &mut impl Tried) {
+    for _ in 0..TARGET_KILLS {
+        let following = scene.connect(&[]);
+        scene.traffic.send(10);
+        signal(tried.pid(), "KILL");
+        scene.traffic.send(5);
+        tried.restart();
+        scene.traffic.send(5);
+        following.kill();
+    }
+    scene.is_whole();
+}
+
+/// A target that does not answer for a while stops the connector only for that while.
+fn waits_for_a_stalled_target(scene: &mut Scene, tried: &impl Tried) {
+    let following = scene.connect(&[]);
+    scene.traffic.send(10);
+    signal(tried.pid(), "STOP");
+    scene.traffic.send(10);
+    std::thread::sleep(Duration::from_secs(2));
+    signal(tried.pid(), "CONT");
+    scene.traffic.send(10);
+    following.kill();
+    scene.is_whole();
+}
+
+/// A verification finds rows that somebody changed.
+fn finds_what_others_changed(scene: &Scene, tried: &impl Tried) {
+    tried.save();
+    let changed = tried.tamper();
+    let (right, said) = scene.verify();
+    assert!(!right && said.contains(&format!("{changed} rows differ from the journal")), "{said}");
+    tried.restore_saved();
+    let (right, said) = scene.verify();
+    assert!(right, "{said}");
+}
+
+/// What the server itself answers is what the fold of the journal says: the verification compares with that fold.
+fn agrees_with_the_api(scene: &Scene) {
+    let sums = scene.client.get("/v1/ledgers/1/trial-balance");
+    assert_eq!(sums.status, 200, "{sums:?}");
+    let (right, said) = scene.verify();
+    assert!(right, "{said}");
+}
+
+fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(sent.expect("kill runs").success());
+}
+
+/// Starts a server again after it was killed, on the data that it had and at the same address. Returns its new description.
+pub(crate) fn again(name: &str) -> Value {
+    let line = crate::service::xtask(&["up", name, "--keep"]).expect("the server starts again");
+    serde_json::from_str(&line).expect("JSON")
+}
+
+/// A member of a description that is a number.
+#[track_caller]
+pub(crate) fn number(description: &Value, name: &str) -> u32 {
+    description[name].as_u64().and_then(|number| number.try_into().ok()).unwrap_or_else(|| panic!("{name}: {description}"))
+}
