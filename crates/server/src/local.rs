@@ -92,9 +92,9 @@ impl Local {
         let draw = |_number| {
             let mut random = [0; 16];
             datadir::random(&mut random);
-            let (settings, now) = (identity.settings(), host.home().core.now());
-            let granted = built_in
-                .with_keys(|keys| built_in.issuer.token(&request, &*settings, keys, identity.proofs(), random, now));
+            let now = host.home().core.now();
+            let asked = built_in.issuer.authenticate(&request, identity, now).map_err(|refusal| refusal.to_string())?;
+            let granted = built_in.issuer.token(&asked, &built_in.keys(), identity.proofs(), random, now);
             granted.map(|granted| granted.access_token).map_err(|refusal| refusal.to_string())
         };
         (0..count).map(draw).collect()

@@ -268,7 +268,7 @@ impl Model {
 }
 
 const fn client(tenant: u32, credential: u64) -> Client {
-    Client { tenant: TenantId::new(tenant), actor: ActorId::new(1), api_key: Some(CredentialId::new(credential)) }
+    Client::of_api_key(TenantId::new(tenant), CredentialId::new(credential))
 }
 
 /// Costs where serving a request takes `serving` microseconds of the tasks' thread, and refusing it `percent` of that.

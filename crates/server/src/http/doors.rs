@@ -12,6 +12,7 @@ use edge::admission::{
 use tokio::sync::{Notify, Semaphore};
 use types::{Span, TenantId};
 
+use crate::Core;
 use crate::clock::{Stopwatch, duration, span};
 use crate::http::failure::Failure;
 use crate::http::host::Host;

@@ -115,8 +115,8 @@ async fn answer_to(host: Arc<Host>, route: &'static Route, request: Request) -> 
                 Ok(response) => response,
                 Err(failure) => {
                     // The endpoints of the issuer know only then who asks.
-                    host.doors.hold_back(&failure).await;
-                    failure.into_response()
+                    let waited = host.doors.hold_back(&failure, &host.home().core).await;
+                    observe::waited(waited, failure.into_response())
                 }
             };
             observe::by(by, response)

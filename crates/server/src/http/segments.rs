@@ -62,8 +62,8 @@ fn core_of(call: &Call) -> Result<&Core, Problem> {
     if !is_of_system {
         return Ok(&call.app.core);
     }
-    call.host.only_home(&call.app)?;
-    permitted_on_route(&call.caller, Scope::TENANTS_READ)?;
+    call.host.only_home(call.app.core.tenant())?;
+    permitted_on_route(call.caller.scopes, Scope::TENANTS_READ)?;
     Ok(call.host.tenants.system())
 }
 
