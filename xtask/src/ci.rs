@@ -94,7 +94,9 @@ fn steps(readme: &str, extent: Extent) -> Result<Vec<Step>> {
         },
         Step {
             name: "clippy",
-            action: Action::Cargo(words("clippy --workspace --all-targets --features finaira/connect --locked -- -D warnings")),
+            action: Action::Cargo(words(
+                "clippy --workspace --all-targets --features finaira/connect --locked -- -D warnings",
+            )),
             remedy: "fix the warnings, or add `#[expect(lint, reason = \"…\")]` where the code is right",
         },
         Step {

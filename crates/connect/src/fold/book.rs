@@ -5,8 +5,8 @@ use types::{AccountId, Amount, Seq};
 
 use super::Map;
 use crate::cache::Cache;
-use crate::rows::{AccountRow, Resolved, Rows, Side, TransferRow};
 use crate::documents::Documents;
+use crate::rows::{AccountRow, Resolved, Rows, Side, TransferRow};
 use crate::target::{Fault, Wanted};
 
 /// An account in memory.
@@ -129,7 +129,16 @@ impl Books {
                     used = [pending.map(|pending| pending.debit), pending.map(|pending| pending.credit)];
                 }
                 Fact::LimitsSet { account, .. } | Fact::AddressSet { account, .. } => used[0] = Some(*account),
-                _ => {}
+                Fact::BookOpened(_)
+                | Fact::MetadataSet { .. }
+                | Fact::TransferFailed { .. }
+                | Fact::TransferScheduled(_)
+                | Fact::ScheduledCancelled { .. }
+                | Fact::IndexesChosen { .. }
+                | Fact::ImportStarted(_)
+                | Fact::AccountStaged { .. }
+                | Fact::TransferStaged { .. }
+                | Fact::ImportNoted { .. } => {}
             }
             for id in used.into_iter().flatten() {
                 if asked.insert(id, ()).is_some() {
@@ -176,10 +185,12 @@ impl Books {
 
 /// The pending transfer that a fact resolves.
 fn resolves(fact: &Fact) -> Option<TransferKey> {
-    match fact {
-        Fact::TransferCreated(transfer) => resolution(transfer).and(transfer.pending),
-        Fact::TransferExpired(key) => Some(*key),
-        _ => None,
+    if let Fact::TransferCreated(transfer) = fact {
+        resolution(transfer).and(transfer.pending)
+    } else if let Fact::TransferExpired(key) = fact {
+        Some(*key)
+    } else {
+        None
     }
 }
 
@@ -254,7 +265,8 @@ impl InBatch {
     }
 
     fn resolve(&mut self, seq: Seq, key: TransferKey, state: PendingState) -> Result<Transfer, Fault> {
-        let missing = || Fault::Contradicts(format!("entry {seq} resolves the pending transfer {key}, which is missing"));
+        let missing =
+            || Fault::Contradicts(format!("entry {seq} resolves the pending transfer {key}, which is missing"));
         let pending = *self.pendings.get(&key).ok_or_else(missing)?;
         match self.created.get(&key).and_then(|place| self.transfers.get_mut(*place)) {
             Some(row) => row.state = Some(state),

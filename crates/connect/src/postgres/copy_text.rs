@@ -47,9 +47,19 @@ impl CopyText {
         self.plain(if value { 't' } else { 'f' })
     }
 
-    /// Adds a time, rounded down to a microsecond.
+    /// Adds a time, rounded down to a microsecond. PostgreSQL itself would round to the nearest.
     pub(super) fn time(&mut self, at: Timestamp) -> &mut Self {
-        self.plain(at)
+        self.plain(floored(at))
+    }
+
+    /// As [`CopyText::time`], or null.
+    pub(super) fn time_option(&mut self, at: Option<Timestamp>) -> &mut Self {
+        self.option(at.map(floored))
+    }
+
+    /// Adds JSON. `jsonb` has no character 0, which becomes U+FFFD.
+    pub(super) fn json(&mut self, value: &serde_json::Value) -> &mut Self {
+        self.text(&value.to_string().replace("\\u0000", "\\ufffd"))
     }
 
     /// Adds an array of texts.
@@ -82,6 +92,10 @@ impl CopyText {
             self.text.push('\t');
         }
     }
+}
+
+const fn floored(at: Timestamp) -> Timestamp {
+    Timestamp::from_ns(at.ns() - at.ns() % 1_000)
 }
 
 /// Escapes what has a meaning in the format. PostgreSQL cannot store the character 0, which JSON can contain: it becomes U+FFFD.

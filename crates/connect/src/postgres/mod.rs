@@ -13,17 +13,17 @@ use std::time::Duration;
 
 use postgres::error::{DbError, SqlState};
 use postgres::{Client, Config, Row, Transaction};
-use serde::Deserialize;
 use proof::Hash;
+use serde::Deserialize;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use types::Seq;
 
 use crate::batch::Batch;
 use crate::cursor::Cursor;
+use crate::documents::Documents;
 use crate::rows::Rows;
 use crate::source::{hex, unhex};
-use crate::documents::Documents;
-use crate::target::{Counts, Fault, Needs, Target, Wanted};
+use crate::target::{Counts, Fault, Needs, Target, Wanted, confirmed};
 use crate::targets::secret;
 use copy_text::CopyText;
 use rows::Columns;
@@ -90,7 +90,8 @@ impl Postgres {
     /// # Errors
     /// When the address or the name of the schema is malformed. The message does not contain the password.
     fn new(settings: &Settings) -> Result<Self, String> {
-        let mut config: Config = settings.url.parse().map_err(|error| format!("the address is malformed: {error}"))?;
+        let mut config: Config =
+            settings.url.parse().map_err(|error| format!("the address is malformed: {}", with_causes(&error)))?;
         let password = secret(settings.password_file.as_deref(), settings.password_env.as_deref(), "password")?;
         if let Some(password) = password {
             config.password(password.reveal());
@@ -98,8 +99,13 @@ impl Postgres {
         config.application_name("finaira connect").tcp_user_timeout(UNANSWERED_MAX).connect_timeout(UNANSWERED_MAX);
         config.keepalives_idle(UNANSWERED_MAX);
         let schema = &settings.schema;
-        let is_name = schema.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_');
-        if !is_name || schema.is_empty() || schema.len() > 63 || schema.starts_with(|first: char| first.is_ascii_digit()) {
+        let is_name =
+            schema.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_');
+        if !is_name
+            || schema.is_empty()
+            || schema.len() > 63
+            || schema.starts_with(|first: char| first.is_ascii_digit())
+        {
             return Err(format!(
                 "found the schema `{schema}`, expected 1 to 63 lower-case letters, digits and underscores, with no digit first"
             ));
@@ -120,12 +126,17 @@ impl Postgres {
     fn connect(&mut self) -> Result<(Client, i64, Cursor), Fault> {
         let mut client = self.config.connect(self.tls.clone()).map_err(|error| fault(&error))?;
         // Whoever holds the cursor's row and does not answer would lock others out.
-        client.batch_execute("set idle_in_transaction_session_timeout = '60s'; set lock_timeout = '90s'").map_err(|error| fault(&error))?;
+        client.batch_execute("set idle_in_transaction_session_timeout = '60s'; set lock_timeout = '90s'; set statement_timeout = '300s'").map_err(|error| fault(&error))?;
         let mut transaction = client.transaction().map_err(|error| fault(&error))?;
+        let exists = transaction.query_one("select to_regnamespace($1) is not null", &[&self.schema]);
+        let exists: bool = exists.and_then(|row| row.try_get(0)).map_err(|error| fault(&error))?;
         // Two connectors that create the tables at the same time would hinder each other.
         let create = format!(
-            "select pg_advisory_xact_lock(hashtext('finaira {0}')); create schema if not exists {0};{1}",
-            self.schema, SCHEMA
+            "select pg_advisory_xact_lock(hashtext('finaira {0}')); {1}{2}",
+            self.schema,
+            // A role that may not create schemas can use one that exists.
+            if exists { String::new() } else { format!("create schema {};", self.schema) },
+            SCHEMA
         );
         transaction.batch_execute(&self.sql(&create)).map_err(|error| fault(&error))?;
         let start = Cursor::start();
@@ -218,17 +229,18 @@ impl Target for Postgres {
         );
         if moved.map_err(|error| fault(&error))? == 0 {
             let row = transaction.query_one(&read_cursor, &[]).map_err(|error| fault(&error))?;
-            let mut columns = Columns { row: &row, next: 0 };
-            let (found_fence, found): (i64, i64) = (columns.get()?, columns.get()?);
-            // A lower fence belongs to an older copy of the database.
-            if found_fence > fence {
-                return Err(Fault::Fenced);
-            }
-            let found = Seq::new(u64::try_from(found).unwrap_or_default());
-            return Err(Fault::Moved { found, expected: before.position });
+            // The root or the opening differs if the fence and the position do not.
+            let found = confirm_row(&row, fence, before);
+            return found.and(Err(Fault::Moved { found: before.position, expected: before.position }));
         }
         write_rows(&mut transaction, &schema, &batch.rows)?;
         transaction.commit().map_err(|error| fault(&error))
+    }
+
+    fn confirm(&mut self, cursor: &Cursor) -> Result<(), Fault> {
+        let (sql, fence) = (self.sql("select fence, position from {schema}.cursor"), self.fence);
+        let row = self.client()?.query_one(&sql, &[]).map_err(|error| fault(&error))?;
+        confirm_row(&row, fence, cursor)
     }
 
     fn look(&mut self) -> Result<Option<(Cursor, Counts)>, Fault> {
@@ -255,6 +267,13 @@ impl Target for Postgres {
         self.client = Some(client);
         Ok(Some((cursor, counts)))
     }
+}
+
+/// Compares fence and position.
+fn confirm_row(row: &Row, fence: i64, cursor: &Cursor) -> Result<(), Fault> {
+    let mut columns = Columns { row, next: 0 };
+    let found = (columns.number::<i64, _>()?, columns.number::<i64, _>()?);
+    confirmed(found, u64::try_from(fence).unwrap_or_default(), cursor)
 }
 
 fn execute_on(client: &mut Client, sql: &str) -> Result<(), Fault> {
@@ -339,7 +358,7 @@ fn write_rows(transaction: &mut Transaction<'_>, schema: &str, rows: &Rows) -> R
                  gone as (delete from {schema}.metadata m using newest n \
                      where (m.kind, m.id, m.key) = (n.kind, n.id, n.key) and n.value is null) \
                  insert into {schema}.metadata (kind, id, key, value, sequence) \
-                     select kind, id, key, value::jsonb, sequence from newest where value is not null \
+                     select kind, id, key, value::json, sequence from newest where value is not null \
                  on conflict (kind, id, key) do update set value = excluded.value, sequence = excluded.sequence"
             ),
         )?;
@@ -365,7 +384,8 @@ fn insert(
         return Ok(false);
     }
     let columns = if columns.is_empty() { String::new() } else { format!("({columns})") };
-    let mut writer = transaction.copy_in(&format!("copy {table} {columns} from stdin")).map_err(|error| fault(&error))?;
+    let mut writer =
+        transaction.copy_in(&format!("copy {table} {columns} from stdin")).map_err(|error| fault(&error))?;
     writer.write_all(text.as_bytes()).map_err(|error| io_fault(&error))?;
     writer.finish().map_err(|error| fault(&error))?;
     Ok(true)
@@ -395,9 +415,12 @@ fn is_passing(code: &SqlState) -> bool {
 
 fn told(error: &DbError) -> String {
     let mut text = format!("{} ({})", error.message(), error.code().code());
-    for (what, name) in
-        [("table", error.table()), ("column", error.column()), ("constraint", error.constraint()), ("detail", error.detail())]
-    {
+    for (what, name) in [
+        ("table", error.table()),
+        ("column", error.column()),
+        ("constraint", error.constraint()),
+        ("detail", error.detail()),
+    ] {
         if let Some(name) = name {
             text.push_str(&format!("; {what}: {name}"));
         }

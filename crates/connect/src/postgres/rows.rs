@@ -1,7 +1,5 @@
 //! Rows as columns, and columns as rows.
 
-use std::str::FromStr;
-
 use engine::{Deadline, PaymentSums, PlainValue};
 use ledger::{AccountFlags, Address, MetadataOf, TransferFlags, TransferKey};
 use postgres::Row;
@@ -67,12 +65,16 @@ pub(super) fn put_payment(row: &PaymentRow, into: &mut CopyText) {
     into.plain(decided.payment).plain(&decided.payment_type).plain(now.status.unwrap_or(decided.status).name());
     into.plain(decided.ledger).plain(now.amount.unwrap_or(decided.amount));
     put_sums(sums, into).plain(decided.verdict.name()).plain(decided.score);
-    into.text(&document.reasons.to_string()).array(decided.tags.iter().map(String::as_str));
-    into.text(&document.attributes.to_string()).text(&document.features.to_string()).text(&document.models.to_string());
+    into.json(&document.reasons).array(decided.tags.iter().map(String::as_str));
+    into.json(&document.attributes).json(&document.features).json(&document.models);
     into.plain(&policy.name).plain(decided.policy).bool(decided.late);
     put_deadline(now.deadline.unwrap_or(decided.deadline), into);
     put_label(now, into);
-    into.plain(header.actor).time(header.decided_at).plain(header.decided_at.ns()).time(header.occurred_at).plain(header.occurred_at.ns());
+    into.plain(header.actor)
+        .time(header.decided_at)
+        .plain(header.decided_at.ns())
+        .time(header.occurred_at)
+        .plain(header.occurred_at.ns());
     into.plain(header.seq).plain(now.sequence).end_row();
 }
 
@@ -81,7 +83,7 @@ fn put_sums(sums: PaymentSums, into: &mut CopyText) -> &mut CopyText {
 }
 
 fn put_deadline(deadline: Option<Deadline>, into: &mut CopyText) {
-    into.option(deadline.map(|deadline| deadline.at)).option(deadline.map(|deadline| deadline.at.ns()));
+    into.time_option(deadline.map(|deadline| deadline.at)).option(deadline.map(|deadline| deadline.at.ns()));
 }
 
 fn put_label(now: &PaymentNow, into: &mut CopyText) {
@@ -146,7 +148,13 @@ pub(super) fn put_metadata(rows: &Rows, into: &mut CopyText) {
             MetadataOf::Transfer(key) => ("transfer", key.to_string()),
             MetadataOf::Payment(id) => ("payment", id.to_string()),
         };
-        into.plain(number).plain(kind).plain(id).text(&row.key).option(row.value.as_ref()).plain(row.sequence).end_row();
+        into.plain(number)
+            .plain(kind)
+            .plain(id)
+            .text(&row.key)
+            .option(row.value.as_ref())
+            .plain(row.sequence)
+            .end_row();
     }
 }
 
@@ -263,12 +271,9 @@ impl Columns<'_> {
 
     fn number_option(&mut self) -> Result<Option<u64>, Fault> {
         let number: Option<i64> = self.get()?;
-        number.map(|number| u64::try_from(number).map_err(|_| self.wrong(self.next - 1, &number.to_string()))).transpose()
-    }
-
-    pub(super) fn parse<T: FromStr>(&mut self) -> Result<T, Fault> {
-        let text: String = self.get()?;
-        text.parse().map_err(|_| self.wrong(self.next - 1, &format!("`{text}`")))
+        number
+            .map(|number| u64::try_from(number).map_err(|_range| self.wrong(self.next - 1, &number.to_string())))
+            .transpose()
     }
 
     pub(super) fn number<S, T>(&mut self) -> Result<T, Fault>
@@ -277,7 +282,7 @@ impl Columns<'_> {
         T: TryFrom<S>,
     {
         let number: S = self.get()?;
-        T::try_from(number).map_err(|_| self.wrong(self.next - 1, &number.to_string()))
+        T::try_from(number).map_err(|_range| self.wrong(self.next - 1, &number.to_string()))
     }
 
     fn wrong(&self, column: usize, what: &str) -> Fault {

@@ -74,7 +74,13 @@ impl Config {
     }
 
     fn parse(text: &str) -> anyhow::Result<Self> {
-        let File { directory, tenants, targets } = toml::from_str(text)?;
+        // The error of the parser itself would quote the line, which may hold a password.
+        let parsed: Result<File, _> = toml::from_str(text);
+        let File { directory, tenants, targets } = parsed.map_err(|error| {
+            let line =
+                error.span().map_or(1, |span| 1 + text.bytes().take(span.start).filter(|byte| *byte == b'\n').count());
+            anyhow!("line {line}: {}", error.message())
+        })?;
         for (number, tenant) in tenants.iter().enumerate() {
             check_name("tenant", &tenant.name)?;
             let earlier = tenants.iter().take(number).any(|other| other.name == tenant.name);
@@ -155,7 +161,11 @@ mod tests {
     fn mistakes_are_named() {
         for (from, to, expected) in [
             ("directory = \"copies\"", "", "missing field `directory`"),
-            ("tenant = \"main\"", "tenant = \"other\"", "target `reports` names the tenant `other`, which is not in the file"),
+            (
+                "tenant = \"main\"",
+                "tenant = \"other\"",
+                "target `reports` names the tenant `other`, which is not in the file",
+            ),
             ("name = \"reports\"", "name = \"a/b\"", "found the target name `a/b`"),
             ("api_key_env", "api_key", "unknown field `api_key`"),
             ("kind =", "batch_entries = 0\nkind =", "found `batch_entries` 0, expected 1 to 1000000"),

@@ -5,6 +5,7 @@
     clippy::cast_sign_loss,
     reason = "numbers of connections and requests are small and positive"
 )]
+#![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "measurements are shown, and take time")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! Limits on who asks for tokens and who uses them: a flood is its sender's own, and a refused request leaves no trace.
+#![expect(clippy::disallowed_methods, reason = "the test needs time to pass")]
 
 use std::time::Duration;
 
