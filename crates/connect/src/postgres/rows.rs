@@ -1,7 +1,5 @@
 //! Rows as columns, and columns as rows.
 
-use std::str::FromStr;
-
 use engine::{Deadline, PaymentSums, PlainValue};
 use ledger::{AccountFlags, Address, MetadataOf, TransferFlags, TransferKey};
 use postgres::Row;
@@ -264,11 +262,6 @@ impl Columns<'_> {
     fn number_option(&mut self) -> Result<Option<u64>, Fault> {
         let number: Option<i64> = self.get()?;
         number.map(|number| u64::try_from(number).map_err(|_| self.wrong(self.next - 1, &number.to_string()))).transpose()
-    }
-
-    pub(super) fn parse<T: FromStr>(&mut self) -> Result<T, Fault> {
-        let text: String = self.get()?;
-        text.parse().map_err(|_| self.wrong(self.next - 1, &format!("`{text}`")))
     }
 
     pub(super) fn number<S, T>(&mut self) -> Result<T, Fault>
