@@ -48,6 +48,9 @@ pub enum Ended {
     /// The copy cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The target was to be compared with the journal, but it keeps events.
+    #[error("the target keeps events, and only rows can be compared with the journal")]
+    NotRows,
 }
 
 impl From<Fault> for Ended {

@@ -12,6 +12,7 @@ mod cache;
 mod connector;
 mod cursor;
 mod documents;
+mod events;
 mod fold;
 mod rows;
 mod source;
@@ -23,6 +24,8 @@ mod targets;
 mod tls;
 mod verify;
 
+#[cfg(feature = "kafka")]
+mod kafka;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]
@@ -32,6 +35,7 @@ pub use batch::Batch;
 pub use connector::{Connector, Ended, Settings};
 pub use cursor::Cursor;
 pub use documents::{AccountDocument, Documents, PaymentDocument, TransferDocument, state_name, transfer_key};
+pub use events::{CLOUD_EVENT, CloudEvent, event_id, subject};
 pub use rows::{AccountRow, ChangeRow, LabelRow, MetadataRow, PaymentNow, PaymentRow, Resolved, Rows, TransferRow};
 pub use source::{Arrived, Source, SourceError};
 pub use status::{Shown, Status};

@@ -51,7 +51,7 @@ impl Verification {
 /// and all accounts the values. It reads the journal from its first entry to the position of the copy.
 ///
 /// # Errors
-/// When the target or the source cannot be read, or the target holds another history. A difference is no error.
+/// When the target or the source cannot be read, or the target holds another history or keeps events. A difference is no error.
 pub fn verify(
     source: &Arc<Source>,
     target: Box<dyn Target>,
@@ -59,6 +59,9 @@ pub fn verify(
     status: &Arc<Status>,
 ) -> Result<Verification, Ended> {
     let mut target = target;
+    if target.needs() == Needs::Events {
+        return Err(Ended::NotRows);
+    }
     let Some((cursor, found)) = target.look()? else {
         return Err(Fault::Contradicts("it holds no copy".to_owned()).into());
     };
