@@ -16,12 +16,16 @@ mod fold;
 mod rows;
 mod source;
 mod status;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod tables;
 mod target;
 mod targets;
 #[cfg(feature = "postgres")]
 mod tls;
 mod verify;
 
+#[cfg(feature = "mysql")]
+mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]

@@ -10,6 +10,8 @@ type Make = fn(toml::Table) -> Result<Box<dyn Target>, String>;
 
 /// The kinds of targets that this build has, with the name of each in the configuration.
 pub const KINDS: &[(&str, Make)] = &[
+    #[cfg(feature = "mysql")]
+    ("mysql", crate::mysql::make),
     #[cfg(feature = "postgres")]
     ("postgres", crate::postgres::make),
     #[cfg(feature = "redis")]

@@ -4,29 +4,29 @@
 //! raised the fence; the row stays locked until the transaction ends. New rows are written with `COPY`. Changed rows go into a temporary
 //! table, from which one statement changes all of them.
 
+mod columns;
 mod copy_text;
-mod rows;
 
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use postgres::error::{DbError, SqlState};
-use postgres::{Client, Config, Row, Transaction};
+use postgres::{Client, Config, Transaction};
 use serde::Deserialize;
-use proof::Hash;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use types::Seq;
 
 use crate::batch::Batch;
 use crate::cursor::Cursor;
-use crate::rows::Rows;
-use crate::source::{hex, unhex};
 use crate::documents::Documents;
+use crate::rows::Rows;
+use crate::source::hex;
+use crate::tables::{self, Put as _, Take as _};
 use crate::target::{Counts, Fault, Needs, Target, Wanted};
 use crate::targets::secret;
+use columns::Columns;
 use copy_text::CopyText;
-use rows::Columns;
 
 /// The version of the tables. A copy with another one is rebuilt beside it, in another schema.
 const PROJECTION: i32 = 1;
@@ -98,8 +98,13 @@ impl Postgres {
         config.application_name("finaira connect").tcp_user_timeout(UNANSWERED_MAX).connect_timeout(UNANSWERED_MAX);
         config.keepalives_idle(UNANSWERED_MAX);
         let schema = &settings.schema;
-        let is_name = schema.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_');
-        if !is_name || schema.is_empty() || schema.len() > 63 || schema.starts_with(|first: char| first.is_ascii_digit()) {
+        let is_name =
+            schema.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_');
+        if !is_name
+            || schema.is_empty()
+            || schema.len() > 63
+            || schema.starts_with(|first: char| first.is_ascii_digit())
+        {
             return Err(format!(
                 "found the schema `{schema}`, expected 1 to 63 lower-case letters, digits and underscores, with no digit first"
             ));
@@ -120,7 +125,9 @@ impl Postgres {
     fn connect(&mut self) -> Result<(Client, i64, Cursor), Fault> {
         let mut client = self.config.connect(self.tls.clone()).map_err(|error| fault(&error))?;
         // Whoever holds the cursor's row and does not answer would lock others out.
-        client.batch_execute("set idle_in_transaction_session_timeout = '60s'; set lock_timeout = '90s'").map_err(|error| fault(&error))?;
+        client
+            .batch_execute("set idle_in_transaction_session_timeout = '60s'; set lock_timeout = '90s'")
+            .map_err(|error| fault(&error))?;
         let mut transaction = client.transaction().map_err(|error| fault(&error))?;
         // Two connectors that create the tables at the same time would hinder each other.
         let create = format!(
@@ -138,8 +145,8 @@ impl Postgres {
             "update {schema}.cursor set fence = fence + 1 returning fence, projection, origin, position, root, opening",
         );
         let row = transaction.query_one(&take, &[]).map_err(|error| fault(&error))?;
-        let mut columns = Columns { row: &row, next: 0 };
-        let (fence, projection): (i64, i32) = (columns.get()?, columns.get()?);
+        let mut columns = Columns::new(row);
+        let (fence, projection): (i64, i32) = (columns.number()?, columns.number()?);
         if projection != PROJECTION {
             let what = format!(
                 "schema {} has version {projection} of the tables, and this release writes version {PROJECTION}; name another schema, and drop this one when the new copy is whole",
@@ -147,23 +154,11 @@ impl Postgres {
             );
             return Err(Fault::Refused(what));
         }
-        let cursor = cursor(&mut columns)?;
+        let cursor = tables::cursor(&mut columns)?;
         transaction.commit().map_err(|error| fault(&error))?;
         client.batch_execute(&self.sql(INCOMING)).map_err(|error| fault(&error))?;
         Ok((client, fence, cursor))
     }
-}
-
-/// Reads origin, position, root and opening.
-fn cursor(columns: &mut Columns<'_>) -> Result<Cursor, Fault> {
-    let text: String = columns.get()?;
-    let origin = Cursor::origin_of(&text)?;
-    let position = Seq::new(columns.number::<i64, _>()?);
-    let text: String = columns.get()?;
-    let root: Hash = unhex(&text).ok_or_else(|| Fault::Contradicts(format!("`{text}` is not a Merkle root")))?;
-    let opening: Option<i64> = columns.get()?;
-    let opening = opening.map(|seq| u64::try_from(seq).unwrap_or_default()).map(Seq::new);
-    Ok(Cursor { origin, position, root, opening })
 }
 
 impl Target for Postgres {
@@ -182,14 +177,14 @@ impl Target for Postgres {
         let select = |columns: &str, table: &str, ids: &str| {
             format!("select {columns} from {}.{table} where id = any({ids})", self.schema)
         };
-        let accounts = select(rows::ACCOUNT_READ, "accounts", "$1::text[]::uuid[]");
-        let transfers = select(rows::TRANSFER_READ, "transfers", "$1");
-        let payments = select(rows::PAYMENT_READ, "payments", "$1::text[]::uuid[]");
+        let accounts = select(tables::ACCOUNT_READ, "accounts", "$1::text[]::uuid[]");
+        let transfers = select(tables::TRANSFER_READ, "transfers", "$1");
+        let payments = select(tables::PAYMENT_READ, "payments", "$1::text[]::uuid[]");
         let client = self.client()?;
         Ok(Documents {
-            accounts: read(client, &accounts, &wanted.accounts, rows::account)?,
-            transfers: read(client, &transfers, &wanted.transfers, rows::transfer)?,
-            payments: read(client, &payments, &wanted.payments, rows::payment)?,
+            accounts: read(client, &accounts, &wanted.accounts, tables::account)?,
+            transfers: read(client, &transfers, &wanted.transfers, tables::transfer)?,
+            payments: read(client, &payments, &wanted.payments, tables::payment)?,
         })
     }
 
@@ -218,14 +213,9 @@ impl Target for Postgres {
         );
         if moved.map_err(|error| fault(&error))? == 0 {
             let row = transaction.query_one(&read_cursor, &[]).map_err(|error| fault(&error))?;
-            let mut columns = Columns { row: &row, next: 0 };
-            let (found_fence, found): (i64, i64) = (columns.get()?, columns.get()?);
-            // A lower fence belongs to an older copy of the database.
-            if found_fence > fence {
-                return Err(Fault::Fenced);
-            }
-            let found = Seq::new(u64::try_from(found).unwrap_or_default());
-            return Err(Fault::Moved { found, expected: before.position });
+            let mut columns = Columns::new(row);
+            let (found_fence, found) = (columns.number()?, Seq::new(columns.number()?));
+            return Err(tables::not_moved(fence.cast_unsigned(), before.position, found_fence, found));
         }
         write_rows(&mut transaction, &schema, &batch.rows)?;
         transaction.commit().map_err(|error| fault(&error))
@@ -245,13 +235,9 @@ impl Target for Postgres {
              (select count(*) from {schema}.transfers), (select count(*) from {schema}.payments) from {schema}.cursor",
         );
         let Some(row) = client.query_opt(&sql, &[]).map_err(|error| fault(&error))? else { return Ok(None) };
-        let mut columns = Columns { row: &row, next: 0 };
-        let cursor = cursor(&mut columns)?;
-        let counts = Counts {
-            accounts: columns.number::<i64, _>()?,
-            transfers: columns.number::<i64, _>()?,
-            payments: columns.number::<i64, _>()?,
-        };
+        let mut columns = Columns::new(row);
+        let cursor = tables::cursor(&mut columns)?;
+        let counts = Counts { accounts: columns.number()?, transfers: columns.number()?, payments: columns.number()? };
         self.client = Some(client);
         Ok(Some((cursor, counts)))
     }
@@ -266,13 +252,14 @@ fn read<I: ToString, T>(
     client: &mut Client,
     sql: &str,
     ids: &[I],
-    row: impl Fn(&Row) -> Result<T, Fault>,
+    document: impl Fn(&mut Columns) -> Result<T, Fault>,
 ) -> Result<Vec<T>, Fault> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    client.query(sql, &[&ids]).map_err(|error| fault(&error))?.iter().map(row).collect()
+    let found = client.query(sql, &[&ids]).map_err(|error| fault(&error))?;
+    found.into_iter().map(|row| document(&mut Columns::new(row))).collect()
 }
 
 /// A sequence as PostgreSQL's 64-bit integer.
@@ -282,13 +269,13 @@ fn number(seq: Seq) -> i64 {
 
 fn write_rows(transaction: &mut Transaction<'_>, schema: &str, rows: &Rows) -> Result<(), Fault> {
     let into = |table: &str| format!("{schema}.{table}");
-    insert(transaction, &into("ledgers"), "", rows, rows::put_ledgers)?;
-    if insert(transaction, "accounts_in", rows::ACCOUNT, rows, |rows, text| {
-        rows.accounts.iter().for_each(|row| rows::put_account(row, text));
+    insert(transaction, &into("ledgers"), "", rows, tables::put_ledgers)?;
+    if insert(transaction, "accounts_in", tables::ACCOUNT, rows, |rows, text| {
+        rows.accounts.iter().for_each(|row| tables::put_account(row, text));
     })? {
-        let set = rows::ACCOUNT.split(", ").map(str::trim).filter(|column| *column != "id");
+        let set = tables::ACCOUNT.split(", ").map(str::trim).filter(|column| *column != "id");
         let set: Vec<String> = set.map(|column| format!("{column} = excluded.{column}")).collect();
-        let columns = rows::ACCOUNT;
+        let columns = tables::ACCOUNT;
         execute(
             transaction,
             &format!(
@@ -297,8 +284,8 @@ fn write_rows(transaction: &mut Transaction<'_>, schema: &str, rows: &Rows) -> R
             ),
         )?;
     }
-    insert(transaction, &into("transfers"), rows::TRANSFER, rows, |rows, text| {
-        rows.transfers.iter().for_each(|row| rows::put_transfer(row, text));
+    insert(transaction, &into("transfers"), tables::TRANSFER, rows, |rows, text| {
+        rows.transfers.iter().for_each(|row| tables::put_transfer(row, text));
     })?;
     if insert(transaction, "transfers_in", "", rows, |rows, text| {
         for row in &rows.resolved {
@@ -310,11 +297,11 @@ fn write_rows(transaction: &mut Transaction<'_>, schema: &str, rows: &Rows) -> R
             &format!("update {schema}.transfers t set state = i.state from transfers_in i where t.id = i.id"),
         )?;
     }
-    insert(transaction, &into("payments"), rows::PAYMENT, rows, |rows, text| {
-        rows.payments.iter().for_each(|row| rows::put_payment(row, text));
+    insert(transaction, &into("payments"), tables::PAYMENT, rows, |rows, text| {
+        rows.payments.iter().for_each(|row| tables::put_payment(row, text));
     })?;
-    insert(transaction, &into("payment_entities"), "", rows, |rows, text| rows::put_entities(&rows.payments, text))?;
-    if insert(transaction, "payments_in", "", rows, rows::put_payments_changed)? {
+    insert(transaction, &into("payment_entities"), "", rows, |rows, text| tables::put_entities(&rows.payments, text))?;
+    if insert(transaction, "payments_in", "", rows, tables::put_payments_changed)? {
         execute(
             transaction,
             &format!(
@@ -328,9 +315,9 @@ fn write_rows(transaction: &mut Transaction<'_>, schema: &str, rows: &Rows) -> R
             ),
         )?;
     }
-    insert(transaction, &into("payment_changes"), "", rows, rows::put_changes)?;
-    insert(transaction, &into("labels"), "", rows, rows::put_labels)?;
-    if insert(transaction, "metadata_in", "", rows, rows::put_metadata)? {
+    insert(transaction, &into("payment_changes"), "", rows, tables::put_changes)?;
+    insert(transaction, &into("labels"), "", rows, tables::put_labels)?;
+    if insert(transaction, "metadata_in", "", rows, |rows, text| tables::put_metadata(rows.metadata.iter(), text))? {
         // The last row of a key counts.
         execute(
             transaction,
@@ -365,7 +352,8 @@ fn insert(
         return Ok(false);
     }
     let columns = if columns.is_empty() { String::new() } else { format!("({columns})") };
-    let mut writer = transaction.copy_in(&format!("copy {table} {columns} from stdin")).map_err(|error| fault(&error))?;
+    let mut writer =
+        transaction.copy_in(&format!("copy {table} {columns} from stdin")).map_err(|error| fault(&error))?;
     writer.write_all(text.as_bytes()).map_err(|error| io_fault(&error))?;
     writer.finish().map_err(|error| fault(&error))?;
     Ok(true)
@@ -395,9 +383,12 @@ fn is_passing(code: &SqlState) -> bool {
 
 fn told(error: &DbError) -> String {
     let mut text = format!("{} ({})", error.message(), error.code().code());
-    for (what, name) in
-        [("table", error.table()), ("column", error.column()), ("constraint", error.constraint()), ("detail", error.detail())]
-    {
+    for (what, name) in [
+        ("table", error.table()),
+        ("column", error.column()),
+        ("constraint", error.constraint()),
+        ("detail", error.detail()),
+    ] {
         if let Some(name) = name {
             text.push_str(&format!("; {what}: {name}"));
         }

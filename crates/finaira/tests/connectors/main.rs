@@ -7,6 +7,7 @@
 #[path = "../commands/harness.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod harness;
+mod mysql;
 mod postgres;
 mod redis;
 #[path = "../../../oauth/tests/identity_servers/service.rs"]
