@@ -1,7 +1,7 @@
 //! The steps of CI, in the order that fails soonest: checks without a build, then the dev profile, then the release
 //! demo.
 //!
-//! The identity server comes after the tests, because it has to be downloaded. Clippy, documentation and tests share the dependencies of the dev profile; the release profile is built once, for
+//! The servers of others come after the tests, because they have to be downloaded. Clippy, documentation and tests share the dependencies of the dev profile; the release profile is built once, for
 //! the demo. Two commands are read from the README, so that CI runs exactly what the README shows.
 
 use std::fmt;
@@ -71,8 +71,8 @@ enum Action {
     CargoSpeaks(Vec<String>),
     Tidy,
     Deny,
-    /// The tests that talk to this server, which they start.
-    WithService(Service),
+    /// Tests that talk to these servers, which they start.
+    WithServices(&'static str, &'static [Service]),
 }
 
 fn steps(readme: &str, extent: Extent) -> Result<Vec<Step>> {
@@ -94,12 +94,14 @@ fn steps(readme: &str, extent: Extent) -> Result<Vec<Step>> {
         },
         Step {
             name: "clippy",
-            action: Action::Cargo(words("clippy --workspace --all-targets --locked -- -D warnings")),
+            action: Action::Cargo(words(
+                "clippy --workspace --all-targets --features finaira/connect --locked -- -D warnings",
+            )),
             remedy: "fix the warnings, or add `#[expect(lint, reason = \"…\")]` where the code is right",
         },
         Step {
             name: "doc",
-            action: Action::CargoDoc(words("doc --workspace --no-deps --locked")),
+            action: Action::CargoDoc(words("doc --workspace --features finaira/connect --no-deps --locked")),
             remedy: "fix the links and the markup of the doc comments named above",
         },
         Step {
@@ -109,7 +111,12 @@ fn steps(readme: &str, extent: Extent) -> Result<Vec<Step>> {
         },
         Step {
             name: "identity",
-            action: Action::WithService(Service::OidcProvider),
+            action: Action::WithServices(IDENTITY, &[Service::OidcProvider]),
+            remedy: "install what the message names, or fix the code or the test; docs/testing.md says how to run it again",
+        },
+        Step {
+            name: "connectors",
+            action: Action::WithServices(CONNECTORS, TARGETS),
             remedy: "install what the message names, or fix the code or the test; docs/testing.md says how to run it again",
         },
         Step {
@@ -133,7 +140,7 @@ fn steps(readme: &str, extent: Extent) -> Result<Vec<Step>> {
             },
             Step {
                 name: "keycloak",
-                action: Action::WithService(Service::Keycloak),
+                action: Action::WithServices(IDENTITY, &[Service::Keycloak]),
                 remedy: "install what the message names, or fix the code or the test; docs/testing.md says how to run it again",
             },
         ]),
@@ -145,7 +152,12 @@ fn steps(readme: &str, extent: Extent) -> Result<Vec<Step>> {
 const TIMES: &str = "test --release --locked -p finaira --test commands limits:: -- --ignored --test-threads 1";
 
 /// The tests that need an identity server. They are built with the whole workspace, so that the step before has built them.
-const WITH_SERVICE: &str = "test --workspace --locked --test identity_servers";
+const IDENTITY: &str = "test --workspace --locked --test identity_servers";
+
+/// The tests of connectors. They are built with the whole workspace, so that the libraries are those that the step before has built.
+const CONNECTORS: &str = "test --workspace --features finaira/connect --locked --test connectors -- --test-threads 1";
+/// The targets that CI tries, as far as they are quick to get.
+const TARGETS: &[Service] = &[Service::Postgres, Service::Redis];
 
 impl Step {
     fn run(&self, root: &Path) -> Result<()> {
@@ -155,8 +167,9 @@ impl Step {
             Action::Cargo(words) => succeed(cargo(root).args(words)),
             Action::CargoDoc(words) => succeed(cargo(root).args(words).env("RUSTDOCFLAGS", "-D warnings")),
             Action::CargoSpeaks(words) => speak(cargo(root).args(words)),
-            Action::WithService(service) => {
-                succeed(cargo(root).args(WITH_SERVICE.split(' ')).env(service.variable(), "1"))
+            Action::WithServices(words, services) => {
+                let variables = services.iter().map(|service| (service.variable(), "1"));
+                succeed(cargo(root).args(words.split(' ')).envs(variables))
             }
         }
     }
@@ -168,7 +181,12 @@ impl fmt::Display for Step {
             Action::Tidy => f.write_str("cargo xtask tidy"),
             Action::Deny => f.write_str("cargo xtask deny"),
             Action::Cargo(words) | Action::CargoSpeaks(words) => write!(f, "cargo {}", words.join(" ")),
-            Action::WithService(service) => write!(f, "{}=1 cargo {WITH_SERVICE}", service.variable()),
+            Action::WithServices(words, services) => {
+                for service in *services {
+                    write!(f, "{}=1 ", service.variable())?;
+                }
+                write!(f, "cargo {words}")
+            }
             Action::CargoDoc(words) => write!(f, "RUSTDOCFLAGS='-D warnings' cargo {}", words.join(" ")),
         }
     }

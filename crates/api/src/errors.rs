@@ -175,6 +175,7 @@ errors! {
     KeyStoreFull = 503 "key_store_full" "the key store has no room for another subject",
     IssuerUnavailable = 503 "issuer_unavailable" "the keys of the token's issuer are not available at the moment",
     TenantOpening = 503 "tenant_opening" "the tenant is being opened",
+    TooManyOpenTenants = 503 "too_many_open_tenants" "too many tenants are open and have requests in progress",
     TenantUnavailable = 503 "tenant_unavailable" "the tenant failed and is not available",
     ProofsBehind = 503 "proofs_behind" "the proofs do not cover the entry yet",
     ProofsFailed = 503 "proofs_failed" "the proofs cannot be read",
@@ -315,7 +316,9 @@ impl From<&Refusal> for Problem {
                 IdentityRefusal::SenderEnded {
                     status: CredentialStatus::Active | CredentialStatus::Revoked, ..
                 } => ErrorCode::ApiKeyRevoked.into(),
-                IdentityRefusal::SenderMayNotManage(_) => ErrorCode::InsufficientScope.into(),
+                IdentityRefusal::SenderMayNotManage(_) => {
+                    return Self::insufficient_scope(Scope::KEYS_MANAGE, refusal.to_string());
+                }
                 IdentityRefusal::ScopesNotHeld { missing } => return scopes_not_held(*missing),
                 IdentityRefusal::ExpiryNotLater { .. } => {
                     return Self::new(ErrorCode::ExpiryNotLater, refusal.to_string()).at("/expires_at");

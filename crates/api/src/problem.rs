@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::errors::{Code, ErrorCode};
+use crate::scope::Scope;
 
 /// An error that a client gets; [`Problem::body`] is its JSON form (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub struct Problem {
     detail: String,
     field: Option<String>,
     problems: Vec<policy::Problem>,
+    /// What the credential of the request would have needed.
+    needed: Option<Scope>,
 }
 
 impl Problem {
@@ -22,7 +25,7 @@ impl Problem {
     /// Creates an error. `detail` says what is wrong with this particular request: what was found and what was
     /// expected.
     pub fn new(code: impl Into<Code>, detail: impl Into<String>) -> Self {
-        Self { code: code.into(), detail: detail.into(), field: None, problems: Vec::new() }
+        Self { code: code.into(), detail: detail.into(), field: None, problems: Vec::new(), needed: None }
     }
 
     /// Says where the error is: a JSON pointer into the body (such as `/amount`), or the name of a parameter or header.
@@ -30,6 +33,11 @@ impl Problem {
     pub fn at(mut self, field: impl Into<String>) -> Self {
         self.field = Some(field.into());
         self
+    }
+
+    /// The error of a credential that lacks what a request needs.
+    pub fn insufficient_scope(needed: Scope, detail: impl Into<String>) -> Self {
+        Self { needed: Some(needed), ..Self::new(ErrorCode::InsufficientScope, detail) }
     }
 
     /// The error of a policy that does not compile.
@@ -60,6 +68,11 @@ impl Problem {
         self.field.as_deref()
     }
 
+    /// The scope that the credential of the request lacks; see [`Problem::insufficient_scope`].
+    pub const fn needed(&self) -> Option<Scope> {
+        self.needed
+    }
+
     /// The seconds after which a retry of the same request may well succeed.
     pub fn retry_after_s(&self) -> Option<u32> {
         let Code::Error(error) = self.code else { return None };
@@ -75,6 +88,7 @@ impl Problem {
             ErrorCode::ProofsBehind,
             ErrorCode::IssuerUnavailable,
             ErrorCode::TenantOpening,
+            ErrorCode::TooManyOpenTenants,
         ];
         let later = [ErrorCode::DiskReserveReached, ErrorCode::ClockNotBelieved, ErrorCode::TenantUnavailable];
         if soon.contains(&error) { Some(1) } else { later.contains(&error).then_some(10) }

@@ -7,6 +7,7 @@ mod of_approvals;
 mod of_audit;
 mod of_identity;
 mod of_proofs;
+mod of_segments;
 mod of_tenants;
 mod parameters;
 mod table;
@@ -201,6 +202,9 @@ pub enum Operation {
     GetTile,
     ListSegments,
     ReadSegment,
+    /// As [`Operation::ListSegments`], of the system journal.
+    ListInstallationSegments,
+    ReadInstallationSegment,
     /// Whether the process is alive.
     Health,
     /// Whether the server accepts requests.
@@ -480,6 +484,8 @@ impl Operation {
             Self::GetTile => "getTile",
             Self::ListSegments => "listJournalSegments",
             Self::ReadSegment => "readJournalSegment",
+            Self::ListInstallationSegments => "listInstallationJournalSegments",
+            Self::ReadInstallationSegment => "readInstallationJournalSegment",
             Self::Health => "getHealth",
             Self::Ready => "getReadiness",
             Self::Metrics => "getMetrics",

@@ -1,7 +1,6 @@
 //! Feeds one target from a source.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use engine::Fact;
@@ -14,6 +13,7 @@ use crate::cursor::Cursor;
 use crate::fold::Fold;
 use crate::source::{Source, SourceError};
 use crate::status::Status;
+use crate::stop::Stop;
 use crate::target::{Fault, Needs, Target};
 
 /// How long a connector waits for entries before it looks whether it should stop.
@@ -63,12 +63,12 @@ pub struct Connector<T> {
     target: T,
     settings: Settings,
     status: Arc<Status>,
-    stop: Arc<AtomicBool>,
+    stop: Arc<Stop>,
     fold: Fold,
 }
 
 impl<T: Target> Connector<T> {
-    pub fn new(source: Arc<Source>, target: T, settings: Settings, status: Arc<Status>, stop: Arc<AtomicBool>) -> Self {
+    pub fn new(source: Arc<Source>, target: T, settings: Settings, status: Arc<Status>, stop: Arc<Stop>) -> Self {
         let fold = Fold::new(!target.is_atomic(), target.needs() == Needs::Rows);
         Self { source, target, settings, status, stop, fold }
     }
@@ -81,7 +81,7 @@ impl<T: Target> Connector<T> {
     pub fn run(mut self) -> Result<(), Ended> {
         let mut pause = PAUSE_MIN;
         while !self.is_stopped() {
-            let position = self.status.position();
+            let batches = self.status.shown().batches;
             let fault = match self.connected() {
                 Ok(()) => return Ok(()),
                 Err(Ended::Target(fault)) => fault,
@@ -92,21 +92,18 @@ impl<T: Target> Connector<T> {
             };
             self.fold.forget();
             self.status.fault(&fault.to_string());
-            if self.status.position() != position {
+            if self.status.shown().batches != batches {
                 pause = PAUSE_MIN;
             }
             match fault {
                 Fault::Fenced => return Err(fault.into()),
-                Fault::Moved { .. } => {
-                    tracing::warn!(target = self.status.name(), %fault, "continuing from the target's cursor")
-                }
-                Fault::Unreachable(_) | Fault::Refused(_) | Fault::Contradicts(_) => {
+                Fault::Moved { .. } | Fault::Unreachable(_) | Fault::Refused(_) | Fault::Contradicts(_) => {
                     let lasts = pause >= PAUSE_MAX || matches!(fault, Fault::Contradicts(_));
                     if self.settings.once && lasts {
                         return Err(fault.into());
                     }
                     tracing::warn!(target = self.status.name(), %fault, pause_s = pause.as_secs_f64(), "trying again");
-                    self.pause(pause);
+                    self.stop.pause(pause);
                     pause = pause.saturating_mul(2).min(PAUSE_MAX);
                 }
             }
@@ -115,16 +112,7 @@ impl<T: Target> Connector<T> {
     }
 
     fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
-    }
-
-    fn pause(&self, time: Duration) {
-        let mut left = time;
-        while !self.is_stopped() && !left.is_zero() {
-            let part = left.min(WAIT);
-            std::thread::sleep(part);
-            left = left.saturating_sub(part);
-        }
+        self.stop.is_set()
     }
 
     /// Works with the target until it fails or everything is done.
@@ -153,7 +141,7 @@ impl<T: Target> Connector<T> {
             if self.is_stopped() {
                 return Ok(());
             }
-            let ends = arrived.is_over || (arrived.last >= arrived.original && arrived.original > Seq::ZERO);
+            let ends = arrived.is_over || arrived.original.is_some_and(|original| arrived.last >= original);
             if ends {
                 let (there, here) = (cursor.position, arrived.last);
                 let what = format!("it holds the entries up to {there}, but the journal ends with entry {here}");
@@ -199,7 +187,14 @@ impl<T: Target> Connector<T> {
     fn write_rows(&mut self, cursor: &Cursor, entries: &[&EntryInContext]) -> Result<Cursor, Ended> {
         let rows = {
             let Self { fold, target, .. } = self;
-            fold.fold(entries, &mut |wanted| target.load(wanted))?
+            match fold.fold(entries, &mut |wanted| target.load(wanted)) {
+                // Rows that another connector wrote meanwhile, or that were restored, contradict what this one knows.
+                Err(Fault::Contradicts(what)) => {
+                    target.confirm(cursor)?;
+                    return Err(Fault::Contradicts(what).into());
+                }
+                folded => folded?,
+            }
         };
         self.write(cursor, entries, |last| Ok(Batch { last, rows, ..Batch::default() }))
     }
@@ -242,14 +237,16 @@ impl<T: Target> Connector<T> {
         let after = Cursor { opening: Some(last), ..*cursor };
         let batch = Batch { first: cursor.position.next(), last: cursor.position, rows, ..Batch::default() };
         self.target.write(&batch, cursor, &after)?;
+        self.status.opened_rows(batch.rows.len());
         Ok(Some(after))
     }
 }
 
 /// The import that an entry opens.
 fn opens(item: &EntryInContext) -> Option<ImportNumber> {
-    match &item.entry.fact {
-        Fact::Ledger(ledger::Fact::ImportNoted { import, state: ImportState::Opened, .. }) => Some(*import),
-        _ => None,
+    if let Fact::Ledger(ledger::Fact::ImportNoted { import, state: ImportState::Opened, .. }) = &item.entry.fact {
+        Some(*import)
+    } else {
+        None
     }
 }

@@ -38,6 +38,8 @@ impl Cursor {
         if text.is_empty() {
             return Ok(None);
         }
-        text.parse().map(Some).map_err(|_| Fault::Contradicts(format!("`{text}` is not the origin of a history")))
+        text.parse()
+            .map(Some)
+            .map_err(|_unparsed| Fault::Contradicts(format!("`{text}` is not the origin of a history")))
     }
 }

@@ -69,7 +69,7 @@ pub struct TransferDocument {
 }
 
 /// A payment in its current state, with its decision.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PaymentDocument {
     pub id: String,
     pub r#type: String,
@@ -279,7 +279,7 @@ pub fn transfer_key(text: &str) -> Result<TransferKey, Fault> {
 
 /// Parses a text that this release wrote.
 pub(crate) fn parse<T: FromStr>(field: &str, text: &str) -> Result<T, Fault> {
-    text.parse().map_err(|_| Fault::Contradicts(format!("`{text}` is not a value of the field {field}")))
+    text.parse().map_err(|_unparsed| Fault::Contradicts(format!("`{text}` is not a value of the field {field}")))
 }
 
 fn names<F: Copy>(all: &[(&'static str, F)], is_set: impl Fn(F) -> bool) -> Vec<String> {

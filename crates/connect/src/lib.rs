@@ -16,6 +16,7 @@ mod fold;
 mod rows;
 mod source;
 mod status;
+mod stop;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod tables;
 mod target;
@@ -38,6 +39,7 @@ pub use documents::{AccountDocument, Documents, PaymentDocument, TransferDocumen
 pub use rows::{AccountRow, ChangeRow, LabelRow, MetadataRow, PaymentNow, PaymentRow, Resolved, Rows, TransferRow};
 pub use source::{Arrived, Source, SourceError};
 pub use status::{Shown, Status};
+pub use stop::Stop;
 pub use target::{Counts, Fault, Needs, Target, Wanted};
 pub use targets::{KINDS, make, secret};
 pub use verify::{Verification, verify};

@@ -66,8 +66,8 @@ struct Growing {
 pub struct Arrived {
     /// The last entry that can be read.
     pub last: Seq,
-    /// The last entry of the original, as far as is known.
-    pub original: Seq,
+    /// The last entry of the original; `None` before the original was asked.
+    pub original: Option<Seq>,
     /// Whether no more entries will arrive.
     pub is_over: bool,
 }
@@ -103,9 +103,9 @@ impl Source {
         let mut store = Store::open(directory.clone(), saved.as_ref().map(|(checkpoint, _)| checkpoint))?;
         let mut known = Known::default();
         match saved {
-            Some((checkpoint, found)) if checkpoint.size == store.size() => known = found,
-            _ if store.size() > 0 => store = Store::open(directory.clone(), None)?,
-            _ => {}
+            // What is derived from another copy, or was damaged, is derived again.
+            Some((checkpoint, found)) if checkpoint.size == store.size() && agrees(&store, &reader)? => known = found,
+            Some(_) | None => store = Store::open(directory.clone(), None)?,
         }
         let size = store.size();
         let growing = Growing { directory, store, run: CanonicalRun::default(), leaves: Vec::new(), saved: size };
@@ -116,7 +116,7 @@ impl Source {
             growing: Mutex::new(growing),
             known: RwLock::new(known),
             policies: Mutex::default(),
-            arrived: Mutex::new(Arrived { last, original: last, is_over: false }),
+            arrived: Mutex::new(Arrived { last, original: None, is_over: false }),
             more: Condvar::new(),
         })
     }
@@ -141,11 +141,11 @@ impl Source {
         self.reader.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Extends the tree, and shows the entries that have arrived to those who wait for them. `original` is the last entry of the original.
+    /// Extends the tree, and shows the entries that have arrived to those who wait for them. `original` is the last entry of the original, if it was asked.
     ///
     /// # Errors
     /// When a file cannot be read or written.
-    pub fn advance(&self, original: Seq) -> Result<(), SourceError> {
+    pub fn advance(&self, original: Option<Seq>) -> Result<(), SourceError> {
         let mut growing = lock(&self.growing);
         loop {
             let next = Seq::new(growing.store.size()).next();
@@ -196,10 +196,10 @@ impl Source {
         Ok(())
     }
 
-    fn show(&self, last: Seq, original: Seq) {
+    fn show(&self, last: Seq, original: Option<Seq>) {
         let mut arrived = lock(&self.arrived);
         arrived.last = last;
-        arrived.original = arrived.original.max(original).max(last);
+        arrived.original = arrived.original.max(original.map(|original| original.max(last)));
         self.more.notify_all();
     }
 
@@ -241,6 +241,20 @@ impl Source {
     pub fn read(&self, from: Seq, enough: usize) -> Result<Decoded, SourceError> {
         Ok(self.reader().runs(from, enough, self)?)
     }
+}
+
+/// Whether the last leaves of the tree are those of the copy.
+fn agrees(store: &Store<Directory>, reader: &FileReader<Directory>) -> Result<bool, SourceError> {
+    let Some(last) = store.size().checked_sub(1) else { return Ok(true) };
+    let width = u16::try_from(last % 256 + 1).unwrap_or(256);
+    let stored = match store.tiles().tile(0, last / 256, width) {
+        Err(StoreError::Damaged { .. }) => return Ok(false),
+        stored => stored?.unwrap_or_default(),
+    };
+    let (mut run, mut leaves) = (CanonicalRun::default(), Vec::new());
+    reader.canonical(Seq::new(last - last % 256 + 1), usize::from(width), &mut run)?;
+    proof::hash_entries(run.iter().take(usize::from(width)), &mut leaves);
+    Ok(leaves == stored)
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {

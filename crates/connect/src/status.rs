@@ -48,10 +48,6 @@ impl Status {
         self.lock().clone()
     }
 
-    pub(crate) fn position(&self) -> Seq {
-        Seq::new(self.lock().position)
-    }
-
     pub(crate) fn opened(&self, position: Seq) {
         let mut shown = self.lock();
         shown.opened += 1;
@@ -59,13 +55,21 @@ impl Status {
     }
 
     pub(crate) fn arrived(&self, arrived: Arrived) {
-        self.lock().journal = arrived.original.get();
+        self.lock().journal = arrived.original.unwrap_or(arrived.last).get();
     }
 
     pub(crate) fn wrote(&self, position: Seq, decided_at: Timestamp, rows: usize) {
         let mut shown = self.lock();
         shown.position = position.get();
         shown.decided_at_ns = decided_at.ns();
+        shown.batches += 1;
+        shown.rows += rows as u64;
+        shown.fault = None;
+    }
+
+    /// Rows of an import were written, which come before the entry that opens it.
+    pub(crate) fn opened_rows(&self, rows: usize) {
+        let mut shown = self.lock();
         shown.batches += 1;
         shown.rows += rows as u64;
         shown.fault = None;

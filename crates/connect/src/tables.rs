@@ -59,6 +59,10 @@ pub(crate) trait Put {
 
     fn end_row(&mut self);
 
+    fn json(&mut self, value: &Value) -> &mut Self {
+        self.text(&value.to_string())
+    }
+
     /// Adds a text or a number that is null if there is none.
     fn option(&mut self, value: Option<impl Display>) -> &mut Self {
         match value {
@@ -88,7 +92,7 @@ pub(crate) trait Take {
 
     fn number<T: TryFrom<u64>>(&mut self) -> Result<T, Fault> {
         let number = self.number_option()?.ok_or_else(|| self.wrong("null"))?;
-        T::try_from(number).map_err(|_| self.wrong(&number.to_string()))
+        T::try_from(number).map_err(|_range| self.wrong(&number.to_string()))
     }
 
     fn bool(&mut self) -> Result<bool, Fault> {
@@ -134,8 +138,8 @@ pub(crate) fn put_payment(row: &PaymentRow, into: &mut impl Put) {
     into.plain(decided.payment).plain(&decided.payment_type).plain(now.status.unwrap_or(decided.status).name());
     into.number(decided.ledger).number(now.amount.unwrap_or(decided.amount));
     put_sums(sums, into).plain(decided.verdict.name()).number(decided.score);
-    into.text(&document.reasons.to_string()).array(decided.tags.iter().map(String::as_str));
-    into.text(&document.attributes.to_string()).text(&document.features.to_string()).text(&document.models.to_string());
+    into.json(&document.reasons).array(decided.tags.iter().map(String::as_str));
+    into.json(&document.attributes).json(&document.features).json(&document.models);
     into.plain(&policy.name).number(decided.policy).bool(decided.late);
     put_deadline(now.deadline.unwrap_or(decided.deadline), into);
     put_label(now, into);
@@ -227,14 +231,8 @@ pub(crate) fn put_metadata<'r>(rows: impl Iterator<Item = &'r MetadataRow>, into
 }
 
 /// A time, rounded down to a microsecond. Databases round to the nearest one.
-pub(crate) fn to_microsecond(at: Timestamp) -> Timestamp {
+pub(crate) const fn to_microsecond(at: Timestamp) -> Timestamp {
     Timestamp::from_ns(at.ns() - at.ns() % 1_000)
-}
-
-/// What it means that a cursor is not the one that this connector wrote last: its own fence and position, and those in the target.
-pub(crate) fn not_moved(fence: u64, expected: Seq, found_fence: u64, found: Seq) -> Fault {
-    // A lower fence belongs to an older copy of the database.
-    if found_fence > fence { Fault::Fenced } else { Fault::Moved { found, expected } }
 }
 
 /// Reads a cursor: origin, position, root and opening.

@@ -48,6 +48,15 @@ pub trait Target: Send + fmt::Debug {
     /// When nothing was written, or it is unknown whether it was.
     fn write(&mut self, batch: &Batch, before: &Cursor, after: &Cursor) -> Result<(), Fault>;
 
+    /// Checks that the target is still at this cursor, and that no other connector took it over. The connector asks when rows that it read
+    /// contradict the journal. A target that cannot tell says that it is.
+    ///
+    /// # Errors
+    /// [`Fault::Fenced`] or [`Fault::Moved`] if it is not; others when it cannot be read.
+    fn confirm(&mut self, _cursor: &Cursor) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// Connects without taking the target over, and returns the cursor and the number of rows; `None` if nothing was copied yet. What
     /// [`Target::load`] returns afterwards belongs to this cursor, if the target can keep reads consistent; otherwise the connector
     /// has to be stopped meanwhile.
@@ -78,9 +87,28 @@ impl Target for Box<dyn Target> {
         (**self).write(batch, before, after)
     }
 
+    fn confirm(&mut self, cursor: &Cursor) -> Result<(), Fault> {
+        (**self).confirm(cursor)
+    }
+
     fn look(&mut self) -> Result<Option<(Cursor, Counts)>, Fault> {
         (**self).look()
     }
+}
+
+/// Compares the fence and the position that were found in a target with those that a connector expects.
+///
+/// # Errors
+/// [`Fault::Fenced`] if another connector raised the fence, [`Fault::Moved`] if the target was replaced by an older copy.
+pub(crate) fn confirmed((fence, position): (u64, u64), own: u64, cursor: &Cursor) -> Result<(), Fault> {
+    if fence > own {
+        return Err(Fault::Fenced);
+    }
+    // A lower fence belongs to an older copy of the target.
+    if fence < own || position != cursor.position.get() {
+        return Err(Fault::Moved { found: Seq::new(position), expected: cursor.position });
+    }
+    Ok(())
 }
 
 /// What a target needs of a batch.
@@ -137,7 +165,7 @@ pub enum Fault {
         expected: Seq,
     },
     /// The target refuses what was written. Trying again does not help until somebody changes the target or the configuration.
-    #[error("the target refused a write: {0}")]
+    #[error("the target refused: {0}")]
     Refused(String),
     /// What is in the target contradicts the journal.
     #[error("the target contradicts the journal: {0}; rebuild the copy")]

@@ -37,10 +37,15 @@ pub fn make(kind: &str, settings: toml::Table) -> Result<Box<dyn Target>, String
 pub fn secret(file: Option<&Path>, variable: Option<&str>, name: &str) -> Result<Option<Secret>, String> {
     match (file, variable) {
         (Some(file), None) => Secret::read(file).map(Some).map_err(|error| error.to_string()),
-        (None, Some(variable)) => match std::env::var(variable) {
-            Ok(text) => Ok(Some(Secret::new(text))),
-            Err(error) => Err(format!("cannot read the environment variable {variable} of `{name}_env`: {error}")),
-        },
+        (None, Some(variable)) => {
+            let found = std::env::var_os(variable);
+            let found = found
+                .ok_or_else(|| format!("`{name}_env` names the environment variable {variable}, which is not set"))?;
+            // The error of the conversion would quote the secret.
+            let text =
+                found.into_string().map_err(|_secret| format!("the environment variable {variable} is not UTF-8"))?;
+            Ok(Some(Secret::new(text)))
+        }
         (None, None) => Ok(None),
         (Some(_), Some(_)) => Err(format!("found both `{name}_file` and `{name}_env`, expected one of them")),
     }

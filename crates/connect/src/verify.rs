@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use ledger::{PendingState, TransferKey};
-use types::{AccountId, PaymentId};
+use serde_json::Value;
+use types::{AccountId, Amount, PaymentId, Seq};
 
 use crate::batch::Batch;
 use crate::connector::{Connector, Ended, Settings};
@@ -14,9 +14,10 @@ use crate::documents::{
     AccountDocument, Documents, PaymentDocument, TransferDocument, parse, state_name, transfer_key,
 };
 use crate::fold::Map;
-use crate::rows::{AccountRow, PaymentRow, TransferRow};
+use crate::rows::{AccountRow, PaymentNow, PaymentRow, TransferRow};
 use crate::source::Source;
 use crate::status::Status;
+use crate::stop::Stop;
 use crate::target::{Counts, Fault, Needs, Target, Wanted};
 
 /// Most differences that are described. All are counted.
@@ -69,7 +70,7 @@ pub fn verify(
     let mut comparing =
         Comparing { target, each: each.max(1), expected: Expected::default(), outcome: Outcome::default() };
     let settings = Settings { once: true, until: Some(cursor.position), ..Settings::default() };
-    let stop = Arc::new(AtomicBool::new(false));
+    let stop = Arc::new(Stop::default());
     Connector::new(Arc::clone(source), &mut comparing, settings, Arc::clone(status), stop).run()?;
     comparing.finish(&cursor, found)
 }
@@ -100,9 +101,39 @@ struct Expected {
 
 /// A payment. Only those that are compared are kept whole.
 #[derive(Debug)]
-struct Payment {
-    row: PaymentRow,
-    is_compared: bool,
+enum Payment {
+    Whole(Box<PaymentRow>),
+    /// The amount, and the last entry about the payment.
+    Amount(Amount, Seq),
+}
+
+impl Payment {
+    /// As far as the fold needs it.
+    fn document(&self, id: PaymentId) -> PaymentDocument {
+        match self {
+            Self::Whole(row) => (&**row).into(),
+            Self::Amount(amount, sequence) => PaymentDocument {
+                id: id.to_string(),
+                amount: amount.to_string(),
+                changed_sequence: sequence.get(),
+                ..PaymentDocument::default()
+            },
+        }
+    }
+
+    fn whole(self) -> Option<PaymentRow> {
+        if let Self::Whole(row) = self { Some(*row) } else { None }
+    }
+
+    fn follow(&mut self, now: &PaymentNow) {
+        match self {
+            Self::Whole(row) => row.now.follow(now),
+            Self::Amount(amount, sequence) => {
+                *amount = now.amount.unwrap_or(*amount);
+                *sequence = now.sequence;
+            }
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -140,38 +171,42 @@ impl Target for &mut Comparing {
                 .filter_map(|key| pendings.get(key))
                 .map(TransferDocument::from)
                 .collect(),
-            payments: wanted
-                .payments
-                .iter()
-                .filter_map(|id| payments.get(id))
-                .map(|payment| (&payment.row).into())
-                .collect(),
+            payments: wanted.payments.iter().filter_map(|id| Some(payments.get(id)?.document(*id))).collect(),
         })
     }
 
     fn write(&mut self, batch: &Batch, _before: &Cursor, _after: &Cursor) -> Result<(), Fault> {
         let rows = &batch.rows;
+        let keeps_payments = self.target.needs() == Needs::Rows;
         for row in &rows.accounts {
             self.expected.accounts.insert(row.account.id, row.clone());
         }
         for resolved in &rows.resolved {
-            if let Some(row) = self.expected.pendings.get_mut(&resolved.key) {
-                row.state = Some(resolved.state);
+            if keeps_payments {
+                if let Some(row) = self.expected.pendings.get_mut(&resolved.key) {
+                    row.state = Some(resolved.state);
+                }
+            } else {
+                self.expected.pendings.remove(&resolved.key);
             }
         }
         let (each, before) = (self.each, self.expected.counts);
         for row in &rows.transfers {
-            if row.state.is_some() {
+            if row.state == Some(PendingState::Pending) || (row.state.is_some() && keeps_payments) {
                 self.expected.pendings.insert(row.transfer.key, *row);
             }
         }
-        for (number, row) in (before.payments..).zip(&rows.payments) {
-            let payment = Payment { row: row.clone(), is_compared: number % each == 0 };
+        for (number, row) in (before.payments..).zip(&rows.payments).filter(|_| keeps_payments) {
+            let payment = if number % each == 0 {
+                Payment::Whole(Box::new(row.clone()))
+            } else {
+                Payment::Amount(row.now.amount.unwrap_or(row.decided.amount), row.now.sequence)
+            };
             self.expected.payments.insert(row.decided.payment, payment);
         }
         for (id, now) in &rows.payments_changed {
             let missing = || Fault::Contradicts(format!("the payment {id} changes before it is decided"));
-            self.expected.payments.get_mut(id).ok_or_else(missing)?.row.now.follow(now);
+            self.expected.payments.get_mut(id).ok_or_else(missing)?.follow(now);
         }
         self.expected.counts.transfers += rows.transfers.len() as u64;
         self.expected.counts.payments += rows.payments.len() as u64;
@@ -243,8 +278,7 @@ impl Comparing {
         for some in pendings.chunks(ROWS_AT_ONCE) {
             self.compare_states(some)?;
         }
-        let mut payments: Vec<PaymentRow> =
-            expected.payments.into_values().filter(|payment| payment.is_compared).map(|payment| payment.row).collect();
+        let mut payments: Vec<PaymentRow> = expected.payments.into_values().filter_map(Payment::whole).collect();
         payments.sort_unstable_by_key(|row| row.decided.payment);
         for some in payments.chunks(ROWS_AT_ONCE) {
             let wanted = Wanted { payments: some.iter().map(|row| row.decided.payment).collect(), ..Wanted::default() };
@@ -303,29 +337,65 @@ impl Outcome {
         }
     }
 
-    fn compare<T: PartialEq + serde::Serialize>(
-        &mut self,
-        kind: &str,
-        id: &impl fmt::Display,
-        expected: &T,
-        found: Option<&T>,
-    ) {
+    fn compare<T: serde::Serialize>(&mut self, kind: &str, id: &impl fmt::Display, expected: &T, found: Option<&T>) {
         match found {
-            Some(found) if found == expected => {}
             None => self.differ(format!("{kind} {id} is missing")),
             Some(found) => {
                 let (expected, found) = (serde_json::to_value(expected), serde_json::to_value(found));
                 let (expected, found) = (expected.unwrap_or_default(), found.unwrap_or_default());
                 let fields = expected.as_object().into_iter().flatten();
                 let differing: Vec<String> = fields
-                    .filter(|(name, value)| found.get(name.as_str()) != Some(value))
+                    .filter(|(name, value)| !found.get(name.as_str()).is_some_and(|found| is_same(found, value)))
                     .map(|(name, value)| {
                         let found = found.get(name.as_str()).map_or_else(|| "nothing".to_owned(), ToString::to_string);
                         format!("{name} is {found}, expected {value}")
                     })
                     .collect();
-                self.differ(format!("{kind} {id}: {}", differing.join("; ")));
+                if !differing.is_empty() {
+                    self.differ(format!("{kind} {id}: {}", differing.join("; ")));
+                }
             }
+        }
+    }
+}
+
+/// Whether two JSON values are equal. A target may write the double 1e16 as an integer.
+fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            let has = |(name, value): (&String, &Value)| other.get(name).is_some_and(|found| is_same(found, value));
+            one.len() == other.len() && one.iter().all(has)
+        }
+        (Value::Number(one), Value::Number(other)) if one.is_f64() || other.is_f64() => one.as_f64() == other.as_f64(),
+        (one, other) => one == other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_compared_by_value() {
+        let same = |one: &str, other: &str| {
+            is_same(&serde_json::from_str(one).unwrap(), &serde_json::from_str(other).unwrap())
+        };
+        for (one, other) in
+            [("1e16", "10000000000000000"), ("[0.1, {\"a\": 2.0}]", "[0.1, {\"a\": 2}]"), ("\"1\"", "\"1\"")]
+        {
+            assert!(same(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("0.1", "0.10000000000000002"),
+            ("[1]", "[1, 2]"),
+            ("{\"a\": 1}", "{\"b\": 1}"),
+            ("1", "\"1\""),
+            ("1", "2"),
+        ] {
+            assert!(!same(one, other), "{one} {other}");
         }
     }
 }

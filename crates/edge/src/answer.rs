@@ -141,6 +141,8 @@ impl<S: Sources + Sync> Edge<S> {
             | Operation::GetTile
             | Operation::ListSegments
             | Operation::ReadSegment
+            | Operation::ListInstallationSegments
+            | Operation::ReadInstallationSegment
             | Operation::Health
             | Operation::Ready
             | Operation::Metrics
@@ -262,6 +264,8 @@ impl<S: Sources + Sync> Edge<S> {
             | Operation::GetTile
             | Operation::ListSegments
             | Operation::ReadSegment
+            | Operation::ListInstallationSegments
+            | Operation::ReadInstallationSegment
             | Operation::Health
             | Operation::Ready
             | Operation::Metrics

@@ -47,6 +47,6 @@ pub(crate) async fn get<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> H
 pub(crate) async fn end<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>, end: ProposalEnd) -> Handled<S::Failure> {
     requests::verb(call.body)?;
     let proposal: ProposalId = call.head.id()?;
-    let (made, reply) = edge.ask_unnamed(call, EndProposal { proposal, end }).await?;
+    let (made, reply) = edge.ask_unnamed(call, EndProposal { sender: call.sender, proposal, end }).await?;
     Ok(Response::found(&edge.show(|assets| Proposal::new(&reply, assets))?).made(made))
 }

@@ -209,16 +209,16 @@ pub async fn authorise(
     scope: Scope,
 ) -> Result<Caller, Problem> {
     let caller = authenticator.authenticate(presented).await?;
-    permitted_on_route(&caller, scope)?;
+    permitted_on_route(caller.scopes, scope)?;
     Ok(caller)
 }
 
-/// Checks that a caller has the scope of the route.
+/// Checks that a credential with the scopes `has`, as bits, may use a route with this scope.
 ///
 /// # Errors
 /// Fails if the credential lacks it.
-pub fn permitted_on_route(caller: &Caller, scope: Scope) -> Result<(), Problem> {
-    permitted(Scope::from_bits(caller.scopes), scope, "this route")
+pub fn permitted_on_route(has: u32, scope: Scope) -> Result<(), Problem> {
+    permitted(Scope::from_bits(has), scope, "this route")
 }
 
 /// Checks that a credential with the scopes `has` may do `what`.
@@ -227,7 +227,7 @@ pub(crate) fn permitted(has: Scope, needs: Scope, what: &str) -> Result<(), Prob
         return Ok(());
     }
     let needed = needs.names().collect::<Vec<_>>().join(", ");
-    Err(Problem::new(ErrorCode::InsufficientScope, format!("{what} needs the scope {needed}")))
+    Err(Problem::insufficient_scope(needs, format!("{what} needs the scope {needed}")))
 }
 
 #[cfg(test)]

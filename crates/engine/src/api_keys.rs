@@ -21,7 +21,7 @@ pub enum KeyOwner {
     New { kind: PrincipalKind, name: Box<str> },
 }
 
-/// With whose authority a command about API keys is sent. It must be able to manage credentials.
+/// With whose authority a command is sent that the engine checks again: one about API keys, or the end of a proposal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sender {
     /// An API key. The engine checks it again, because it may have ended while the request waited.

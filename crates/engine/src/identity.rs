@@ -338,20 +338,32 @@ impl Identities {
         Ok(actor)
     }
 
-    /// The scopes of who adds or revokes credentials at `at`. The transport checked an API key before; it may have ended since.
-    pub(crate) fn manager(&self, sender: Sender, at: Timestamp) -> Result<u32, IdentityRefusal> {
-        let (sender, scopes) = match sender {
-            Sender::ApiKey(sender) => {
-                let credential = self.credentials.get(&sender).ok_or(IdentityRefusal::CredentialNotFound(sender))?;
-                let status = credential.status_at(at);
-                if status != CredentialStatus::Active {
-                    return Err(IdentityRefusal::SenderEnded { sender, status });
-                }
-                (sender, credential.added.scopes)
-            }
-            Sender::Token { scopes } => (CredentialId::new(0), scopes),
+    /// The scopes of who sends a command at `at`. The transport checked an API key before; it may have ended while the command
+    /// waited behind the one that revoked it.
+    pub(crate) fn scopes_of(&self, sender: Sender, at: Timestamp) -> Result<u32, IdentityRefusal> {
+        let sender = match sender {
+            Sender::ApiKey(sender) => sender,
+            Sender::Token { scopes } => return Ok(scopes),
         };
-        if scopes & KEYS_MANAGE == 0 { Err(IdentityRefusal::SenderMayNotManage(sender)) } else { Ok(scopes) }
+        let credential = self.credentials.get(&sender).ok_or(IdentityRefusal::CredentialNotFound(sender))?;
+        match credential.status_at(at) {
+            CredentialStatus::Active => Ok(credential.added.scopes),
+            status @ (CredentialStatus::Expired | CredentialStatus::Revoked) => {
+                Err(IdentityRefusal::SenderEnded { sender, status })
+            }
+        }
+    }
+
+    /// The scopes of who adds or revokes credentials at `at`.
+    pub(crate) fn manager(&self, sender: Sender, at: Timestamp) -> Result<u32, IdentityRefusal> {
+        let scopes = self.scopes_of(sender, at)?;
+        if scopes & KEYS_MANAGE != 0 {
+            return Ok(scopes);
+        }
+        Err(IdentityRefusal::SenderMayNotManage(match sender {
+            Sender::ApiKey(sender) => sender,
+            Sender::Token { .. } => CredentialId::new(0),
+        }))
     }
 
     /// The credential that an earlier request with this id added.

@@ -3,6 +3,7 @@
 use ledger::{ImportState, Limits, NewTransfer, Plan, TransferFlags, TransferKey};
 use types::{ImportId, LedgerId, ProposalId, RequestId, Span, Timestamp, TransferId};
 
+use crate::api_keys::Sender;
 use crate::approvals::{
     ApprovalFact, ApprovalRefusal, ApprovalRules, Proposal, ProposalEnd, ProposalEnded, ProposalMade, ProposalStatus,
     Proposed,
@@ -54,6 +55,8 @@ pub enum Proposable {
 /// End a proposal. To end it again in the same way changes nothing.
 #[derive(Debug, Clone)]
 pub struct EndProposal {
+    /// Who asks.
+    pub sender: Sender,
     pub proposal: ProposalId,
     pub end: ProposalEnd,
 }
@@ -231,6 +234,8 @@ impl EndProposal {
         at: Timestamp,
         request: &Request,
     ) -> Result<Decided<&'e Proposal, Vec<Fact>>, Refusal> {
+        // Whoever lost the credential approves nothing any more, also with a request that was sent before.
+        engine.state.identities.scopes_of(self.sender, at)?;
         let known = engine.state.approvals.get(self.proposal)?;
         let proposer = known.made_by;
         let is_proposer = request.actor == proposer;

@@ -51,6 +51,10 @@ pub(crate) struct Arguments {
     /// exist at that moment
     #[arg(long, env = "FINAIRA_FIRST_CREDENTIAL_FILE", value_name = "FILE")]
     first_credential_file: Option<PathBuf>,
+    /// File whose first line is the API key that the first start makes valid, instead of a generated one: `fin_1_` and 32 random
+    /// bytes in base64url without padding. Later starts do not read it
+    #[arg(long, env = "FINAIRA_FIRST_API_KEY_FILE", value_name = "FILE")]
+    first_api_key_file: Option<PathBuf>,
     /// Most events that may wait for the engine; each event of a batch counts, and requests beyond this get status 503
     #[arg(long, env = "FINAIRA_QUEUE", value_name = "EVENTS", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     queue: u32,
@@ -113,6 +117,9 @@ pub(crate) struct Arguments {
     /// How long a tenant other than the first stays open without a request; the next request opens it again
     #[arg(long, env = "FINAIRA_TENANT_IDLE", value_name = "TIME", default_value = "10m")]
     tenant_idle: Span,
+    /// Most tenants other than the first that are open at the same time; beyond it, the one that had no request for longest is closed
+    #[arg(long, env = "FINAIRA_OPEN_TENANTS", value_name = "TENANTS", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    open_tenants: u16,
     /// Address that clients use, such as `https://pay.example`: the name of the built-in issuer of access tokens; without it, the
     /// address that the server listens on, if that is a loopback address
     #[arg(long, env = "FINAIRA_PUBLIC_URL", value_name = "URL")]
@@ -162,6 +169,10 @@ impl Arguments {
         ensure!(
             self.proof_key.is_none() || !self.new_proof_key,
             "found --new-proof-key and a file with the key (--proof-key), expected one of them"
+        );
+        ensure!(
+            self.first_api_key_file.is_none() || self.first_credential_file.is_none(),
+            "found a file with the first API key (--first-api-key-file) and one to write it to (--first-credential-file), expected one of them"
         );
         Ok(())
     }
@@ -217,6 +228,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             lag_max: arguments.lag_max,
             queue_wait_max: arguments.queue_wait_max,
         },
+        first_api_key_file: arguments.first_api_key_file.clone(),
         new_api_key: arguments.new_api_key.then(|| match arguments.principal {
             Some(number) => KeyFor::Principal(ActorId::new(number)),
             None => KeyFor::OnlyPrincipal,
@@ -231,6 +243,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         disk_reserve_bytes: arguments.disk_reserve,
         scrub_period: arguments.scrub_period,
         tenant_idle: arguments.tenant_idle,
+        open_tenants: usize::from(arguments.open_tenants),
         proofs: match (arguments.proofs, &arguments.proof_key) {
             (Switch::Off, _) => None,
             (Switch::On, Some(file)) => Some(KeySource::File(file.clone())),

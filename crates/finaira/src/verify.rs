@@ -1,10 +1,15 @@
-//! `finaira verify` checks everything in a data directory.
+//! `finaira verify` checks everything in a data directory: the first tenant, the system journal and every other tenant.
 
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
-use offline::{CheckpointFile, Verification, verify};
-use proof::VerifierKey;
+use anyhow::{Context as _, bail, ensure};
+use api::installation::{Tenant, TenantState};
+use datadir::ShardPlace;
+use disk::DirectoryError;
+use offline::{CheckpointFile, DataPart, Finding, Verification, VerifyError, parts_of, verify};
+use proof::{Hash, VerifierKey};
+use types::{Seq, TenantId};
 
 use crate::backtest::progress::{Progress, per_second};
 use crate::backtest::table::{Table, thousands};
@@ -16,7 +21,11 @@ pub(crate) struct Arguments {
     #[cfg_attr(feature = "connect", arg(value_name = "DIR", required_unless_present = "target"))]
     #[cfg_attr(not(feature = "connect"), arg(value_name = "DIR", required = true))]
     data: Option<PathBuf>,
-    /// A checkpoint that was kept elsewhere: check that the journal still has all entries that it covers
+    /// Check only this tenant; a server may run if the tenant is suspended
+    #[arg(long, value_name = "NUMBER")]
+    tenant: Option<u32>,
+    /// A checkpoint that was kept elsewhere: check that the journal still has all entries that it covers. It is one of the
+    /// first tenant, or of the one that --tenant names
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
     /// The vkey of the key that signed the checkpoint; the default is the keys in DIR/keys/proof.vkeys
@@ -33,42 +42,237 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         return crate::connect::verify::run(&arguments.copy, target);
     }
     let data = arguments.data.as_ref().context("found no data directory")?;
+    let mut parts = parts_of(data)?;
+    if let Some(tenant) = arguments.tenant.map(TenantId::new) {
+        parts = only(tenant, parts)?;
+    }
+    let mut report = Report { is_of_several: parts.len() > 1, ..Report::default() };
+    let total = if report.is_of_several { parts.iter().map(DataPart::marked_entries).sum() } else { 0 };
+    let mut progress = report.is_of_several.then(|| Progress::of("entries", total));
     let checkpoint =
         arguments.checkpoint.as_ref().map(|path| CheckpointFile { path: path.clone(), key: arguments.key.clone() });
-    let mut progress = None;
-    let verified = verify(data, checkpoint.as_ref(), &mut |done, total| {
-        progress.get_or_insert_with(|| Progress::of("entries", total)).reach(done);
-    });
-    let elapsed = progress.map(Progress::finish);
-    let Verification { checked, findings, notes, end } = verified?;
-    let mut table = Table::new(["CHECKED", "count"]);
-    for checked in &checked {
-        table.row(vec![format!("{}: {}", checked.place, checked.what), thousands(checked.count.into())]);
-    }
-    let mut out = String::new();
-    table.write_to(&mut out);
-    crate::stdio::out(format_args!("{out}"))?;
-    if let Some((last, root)) = end {
-        let root: String = root.iter().map(|byte| format!("{byte:02x}")).collect();
-        outln!("The journal ends with entry {last}; the Merkle root over all entries is {root}.")?;
-        if let Some(elapsed) = elapsed {
-            let rate = thousands(per_second(last.get(), elapsed).into());
-            outln!("Read in {:.1} s, {rate} entries a second.", elapsed.as_secs_f64())?;
+    for (place, part) in parts.iter().enumerate() {
+        if !report.expects(part)? {
+            continue;
+        }
+        let before = report.entries;
+        let checked = verify(part, checkpoint.as_ref().filter(|_| place == 0), &mut |done, total| {
+            progress.get_or_insert_with(|| Progress::of("entries", total)).reach(before + done);
+        });
+        report.take(part, checked)?;
+        if let Some(progress) = progress.as_mut().filter(|_| report.is_of_several) {
+            progress.reach(report.entries);
         }
     }
-    for note in &notes {
-        outln!("Note: {note}.")?;
+    if arguments.tenant.is_none() {
+        report.look_for_missing(data, &parts);
     }
-    if findings.is_empty() {
-        outln!("All checks passed.")?;
-        return Ok(());
+    let elapsed = progress.map(Progress::finish);
+    report.show()?;
+    if let Some(elapsed) = elapsed.filter(|_| report.entries > 0) {
+        let rate = thousands(per_second(report.entries, elapsed).into());
+        outln!("Read in {:.1} s, {rate} entries a second.", elapsed.as_secs_f64())?;
     }
-    for finding in &findings {
-        outln!("FOUND in the {}: {}\n  what to do: {}", finding.place, finding.what, finding.advice)?;
+    report.conclude()
+}
+
+/// The part of one tenant.
+fn only(tenant: TenantId, parts: Vec<DataPart>) -> anyhow::Result<Vec<DataPart>> {
+    let is_named = |part: &DataPart| part.place.as_ref().is_some_and(|place| place.tenant == tenant);
+    let first = parts.first().cloned();
+    let found: Vec<_> = parts.into_iter().filter(is_named).collect();
+    if found.is_empty()
+        && let Some(first) = first
+    {
+        // The first tenant may have any number, which is in its files.
+        return match first.found_tenant()? {
+            number if number == tenant => Ok(vec![first]),
+            _ => bail!("{} has no tenant {tenant}", first.directory.display()),
+        };
     }
-    let of_the_journal = findings.iter().filter(|finding| finding.place.is_truth()).count();
-    match of_the_journal {
-        0 => bail!("{} findings, none of them in data that cannot be rebuilt", findings.len()),
-        _ => bail!("{} findings, {of_the_journal} of them in data that cannot be rebuilt", findings.len()),
+    Ok(found)
+}
+
+/// What was found in all parts.
+#[derive(Default)]
+struct Report {
+    is_of_several: bool,
+    entries: u64,
+    /// What was checked, added up over all parts.
+    checked: Vec<(String, u64)>,
+    rows: Vec<Row>,
+    notes: Vec<String>,
+    findings: Vec<(Option<TenantId>, Finding)>,
+    /// Parts that could not be checked, and why.
+    unchecked: Vec<(TenantId, String)>,
+    /// The tenants of the system journal, if all of it could be read.
+    tenants: Option<BTreeMap<TenantId, TenantState>>,
+}
+
+/// The result for one part.
+struct Row {
+    tenant: TenantId,
+    end: Option<(Seq, Hash)>,
+    findings: usize,
+}
+
+impl Report {
+    /// Whether a part is to be checked. What the system journal says about its tenant becomes a note.
+    fn expects(&mut self, part: &DataPart) -> anyhow::Result<bool> {
+        let Some(tenant) = part.place.as_ref().map(|place| place.tenant).filter(|tenant| tenant.get() > 0) else {
+            return Ok(true);
+        };
+        let Some(tenants) = &self.tenants else { return Ok(true) };
+        match tenants.get(&tenant) {
+            Some(TenantState::Active | TenantState::Suspended) => Ok(true),
+            Some(state @ (TenantState::Creating | TenantState::Removing)) => {
+                let state = state.name();
+                self.notes.push(format!(
+                    "tenant {tenant} was not checked: its state is {state}, so the next start erases it"
+                ));
+                Ok(false)
+            }
+            Some(TenantState::Removed) => {
+                self.notes.push(format!("tenant {tenant} was removed, so the server does not open its directory"));
+                Ok(true)
+            }
+            None => {
+                let what =
+                    format!("tenant {tenant} is not in the system journal, so the server does not open its directory");
+                self.notes.push(what);
+                Ok(true)
+            }
+        }
     }
+
+    fn take(&mut self, part: &DataPart, checked: Result<Verification, VerifyError>) -> anyhow::Result<()> {
+        let Verification { checked, findings, notes, end, tenant, tenants } = match checked {
+            Ok(checked) => checked,
+            Err(error) if !self.is_of_several => return Err(error.into()),
+            // The lock of the first tenant's journal is that of the whole data directory.
+            Err(error @ VerifyError::Directory(DirectoryError::InUse(_))) if part.place.is_none() => {
+                return Err(error.into());
+            }
+            Err(error @ VerifyError::Checkpoint { .. }) => return Err(error.into()),
+            Err(error) => {
+                let tenant = match &part.place {
+                    Some(place) => place.tenant,
+                    None => part.found_tenant().unwrap_or(ShardPlace::FIRST_TENANT),
+                };
+                self.unchecked.push((tenant, error.to_string()));
+                self.rows.push(Row { tenant, end: None, findings: 1 });
+                return Ok(());
+            }
+        };
+        self.entries += end.map_or(0, |(last, _)| last.get());
+        for one in checked {
+            let what = format!("{}: {}", one.place, one.what);
+            match self.checked.iter_mut().find(|(known, _)| *known == what) {
+                Some((_, count)) => *count += one.count,
+                None => self.checked.push((what, one.count)),
+            }
+        }
+        let of = if self.is_of_several { format!("{}: ", named(tenant)) } else { String::new() };
+        self.notes.extend(notes.into_iter().map(|note| format!("{of}{note}")));
+        self.rows.push(Row { tenant, end, findings: findings.len() });
+        if part.place.as_ref().is_some_and(|place| place.tenant.get() == 0) && end.is_some() {
+            let read = tenants.iter().filter_map(|(name, document)| {
+                Some((TenantId::new(name.as_str().parse().ok()?), Tenant::read(document).ok()?.state))
+            });
+            self.tenants = Some(read.collect());
+        }
+        self.findings.extend(findings.into_iter().map(|finding| (self.is_of_several.then_some(tenant), finding)));
+        Ok(())
+    }
+
+    /// Reports tenants that the system journal has and whose directory is missing.
+    fn look_for_missing(&mut self, data: &Path, parts: &[DataPart]) {
+        let present: BTreeSet<TenantId> = self.rows.iter().map(|row| row.tenant).collect();
+        match &self.tenants {
+            Some(tenants) => {
+                let missing = tenants.iter().filter(|(tenant, state)| {
+                    matches!(state, TenantState::Active | TenantState::Suspended) && !present.contains(tenant)
+                });
+                self.unchecked.extend(missing.map(|(tenant, state)| {
+                    let state = state.name();
+                    (*tenant, format!("its state is {state}, but it has no directory; restore its journal and its keys from a copy"))
+                }));
+            }
+            None if parts.iter().any(|part| part.place.is_some()) => {
+                let has_system = present.contains(&ShardPlace::SYSTEM_TENANT);
+                if has_system {
+                    let what =
+                        "the system journal could not be read to its end, so nobody knows which tenants there must be";
+                    self.notes.push(what.to_owned());
+                } else {
+                    let what = format!("{} has tenants, but no system journal; restore it from a copy", data.display());
+                    self.unchecked.push((ShardPlace::SYSTEM_TENANT, what));
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn show(&self) -> anyhow::Result<()> {
+        let mut table = Table::new(["CHECKED", "count"]);
+        for (what, count) in &self.checked {
+            table.row(vec![what.clone(), thousands((*count).into())]);
+        }
+        let mut out = String::new();
+        table.write_to(&mut out);
+        if self.is_of_several {
+            let mut table = Table::new(["JOURNAL", "last entry", "findings", "Merkle root over all entries"]);
+            for Row { tenant, end, findings } in &self.rows {
+                let (last, root) = match end {
+                    Some((last, root)) => (thousands(last.get().into()), hexadecimal(root)),
+                    None => ("-".to_owned(), "-".to_owned()),
+                };
+                table.row(vec![named(*tenant), last, findings.to_string(), root]);
+            }
+            out.push('\n');
+            table.write_to(&mut out);
+        }
+        crate::stdio::out(format_args!("{out}"))?;
+        if let [Row { end: Some((last, root)), .. }] = self.rows.as_slice() {
+            let root = hexadecimal(root);
+            outln!("The journal ends with entry {last}; the Merkle root over all entries is {root}.")?;
+        }
+        for note in &self.notes {
+            outln!("Note: {note}.")?;
+        }
+        Ok(())
+    }
+
+    /// Lists what is wrong, and fails if anything is.
+    fn conclude(&self) -> anyhow::Result<()> {
+        for (tenant, finding) in &self.findings {
+            let of = tenant.map(|tenant| format!(" of {}", named(tenant))).unwrap_or_default();
+            outln!("FOUND in the {}{of}: {}\n  what to do: {}", finding.place, finding.what, finding.advice)?;
+        }
+        for (tenant, why) in &self.unchecked {
+            outln!("NOT CHECKED: {}: {why}", named(*tenant))?;
+        }
+        let truth = self.findings.iter().filter(|(_, finding)| finding.place.is_truth()).count();
+        let findings = match (self.findings.len(), truth) {
+            (0, _) => None,
+            (all, 0) => Some(format!("{all} findings, none of them in data that cannot be rebuilt")),
+            (all, truth) => Some(format!("{all} findings, {truth} of them in data that cannot be rebuilt")),
+        };
+        let unchecked = match self.unchecked.len() {
+            0 => None,
+            count => Some(format!("{count} of the journals could not be checked")),
+        };
+        let wrong: Vec<String> = findings.into_iter().chain(unchecked).collect();
+        ensure!(wrong.is_empty(), "{}", wrong.join("; "));
+        outln!("All checks passed.")
+    }
+}
+
+/// Whose journal it is, for people.
+fn named(tenant: TenantId) -> String {
+    if tenant == ShardPlace::SYSTEM_TENANT { "the system".to_owned() } else { format!("tenant {tenant}") }
+}
+
+fn hexadecimal(root: &Hash) -> String {
+    root.iter().map(|byte| format!("{byte:02x}")).collect()
 }

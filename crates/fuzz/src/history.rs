@@ -132,6 +132,8 @@ pub(crate) const QUESTIONS: &[&str] = &[
     "GET /v1/audit?payment=21&account=customers:c42:wallet&reversed=true&until=2027-01-01T00:00:00Z",
     "GET /v1/audit?cursor=00000000-0000-0000-0000-000000001234.0.u7",
     "GET /v1/installation/audit?actor=1&kind=setting_put,setting_removed&since=2026-11-18T00:00:00Z&reversed=true",
+    "GET /v1/installation/journal/segments?from=1&limit=1&after=7&wait_ms=1000",
+    "GET /v1/installation/journal/segments/1?offset=4096&bytes=65536",
 ];
 
 /// The wallet policy that the tests share, with a file mapping that makes the rows of a file transfers.

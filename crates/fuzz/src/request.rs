@@ -92,8 +92,10 @@ impl<'a> Call<'a> {
                 parameters.cursor(HISTORY, List::Events)?;
                 parameters.limit().map(drop)
             }
-            Operation::ListSegments => SegmentsWanted::read(parameters).map(drop),
-            Operation::ReadSegment => BytesWanted::read(self.head.path_id(), parameters).map(drop),
+            Operation::ListSegments | Operation::ListInstallationSegments => SegmentsWanted::read(parameters).map(drop),
+            Operation::ReadSegment | Operation::ReadInstallationSegment => {
+                BytesWanted::read(self.head.path_id(), parameters).map(drop)
+            }
             // They read no input here, the edge answers them, or another target covers their input.
             Operation::OpenLedger
             | Operation::ListLedgers

@@ -9,14 +9,17 @@ mod models;
 mod policies;
 mod proofs;
 mod texts;
+mod tokens;
 
 use crate::Target;
 
 /// Every target, in order of name.
 pub const TARGETS: &[Target] = &[
+    Target { name: "access_tokens", run: tokens::access_token, seeds: tokens::access_token_seeds, runs: 3_000 },
     Target { name: "archives", run: policies::archive, seeds: policies::archive_seeds, runs: 1_500 },
     Target { name: "bundles", run: policies::bundle, seeds: policies::bundle_seeds, runs: 1_500 },
     Target { name: "csv_rows", run: files::csv, seeds: files::csv_seeds, runs: 1_000 },
+    Target { name: "dpop_proofs", run: tokens::dpop_proof, seeds: tokens::dpop_proof_seeds, runs: 3_000 },
     Target { name: "entries", run: frames::entries, seeds: frames::entry_seeds, runs: 6_000 },
     Target { name: "expressions", run: expressions::expression, seeds: expressions::seeds, runs: 4_000 },
     Target { name: "journals", run: frames::journal, seeds: frames::journal_seeds, runs: 800 },

@@ -1,5 +1,6 @@
 //! How a client shows who it is (RFC 6749, section 2.3; RFC 7523, section 2.2).
 
+use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -14,9 +15,10 @@ use crate::refusal::{ASSERTION_TYPE, Refusal};
 use crate::replays::Replays;
 use crate::secret::ClientSecret;
 
-/// A client that has shown who it is.
-#[derive(Debug)]
-pub(crate) struct Caller {
+/// A request whose client has shown who it is. Its sender can be admitted or refused before anything else is done for it.
+pub struct Authentic<'a> {
+    pub(crate) request: Request<'a>,
+    pub(crate) form: Form,
     pub(crate) client: Arc<Client>,
     /// The assertion that it did so with, still to be used up.
     assertion: Option<Authenticated>,
@@ -31,13 +33,27 @@ enum Presented<'a> {
 impl Issuer {
     /// Finds out who sends a request. An assertion is not used up yet, so that a request that is refused for another reason
     /// can be repeated.
-    pub(crate) fn authenticate(
+    ///
+    /// # Errors
+    /// Fails if the request is malformed, or the client did not show who it is.
+    pub fn authenticate<'a>(
+        &self,
+        request: &Request<'a>,
+        registry: &dyn Registry,
+        now: Timestamp,
+    ) -> Result<Authentic<'a>, Refusal> {
+        let form = request.form()?;
+        let (client, assertion) = self.client_of(request, &form, registry, now)?;
+        Ok(Authentic { request: *request, form, client, assertion })
+    }
+
+    fn client_of(
         &self,
         request: &Request<'_>,
         form: &Form,
         registry: &dyn Registry,
         now: Timestamp,
-    ) -> Result<Caller, Refusal> {
+    ) -> Result<(Arc<Client>, Option<Authenticated>), Refusal> {
         let presented = presented(request, form)?;
         let client_id = match &presented {
             Presented::Secret { client_id, .. } => client_id,
@@ -63,14 +79,26 @@ impl Issuer {
             (Presented::Secret { .. }, Authentication::Keys(_))
             | (Presented::Assertion(_), Authentication::Secrets(_)) => return Err(Refusal::Client),
         };
-        Ok(Caller { client, assertion })
+        Ok((client, assertion))
     }
 }
 
-impl Caller {
+impl Authentic<'_> {
+    /// The client that sent the request.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Uses up the assertion, if there is one. To be called when nothing else is wrong with the request.
     pub(crate) fn use_once(&self, replays: &Replays, now: Timestamp) -> Result<(), Refusal> {
-        self.assertion.as_ref().map_or(Ok(()), |assertion| replays.use_once(&self.client.id, assertion, now))
+        let client = (self.client.tenant, &*self.client.id);
+        self.assertion.as_ref().map_or(Ok(()), |assertion| replays.use_once(client, assertion, now))
+    }
+}
+
+impl fmt::Debug for Authentic<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authentic").field("client", &self.client.id).finish_non_exhaustive()
     }
 }
 

@@ -4,8 +4,9 @@ use oauth::{TokenError, Verifier};
 use serde_json::{Value, json};
 use types::Timestamp;
 
+use crate::authenticate::Authentic;
 use crate::client::Registry;
-use crate::issuer::{Issuer, Request};
+use crate::issuer::Issuer;
 use crate::refusal::Refusal;
 use crate::token::Claims;
 
@@ -37,20 +38,18 @@ impl Issuer {
     /// Answers the introspection endpoint. A client learns about tokens of its own tenant; all others are inactive to it.
     ///
     /// # Errors
-    /// Fails if the client did not show who it is, or asks about nothing.
+    /// Fails if the client asks about nothing.
     pub fn introspect(
         &self,
-        request: &Request<'_>,
+        asked: &Authentic<'_>,
         registry: &dyn Registry,
         verifier: &Verifier,
         now: Timestamp,
     ) -> Result<Introspection, Refusal> {
-        let form = request.form()?;
-        let caller = self.authenticate(request, &form, registry, now)?;
-        let token = form.get("token").ok_or(Refusal::Missing("token"))?;
-        caller.use_once(&self.replays, now)?;
+        let token = asked.form.get("token").ok_or(Refusal::Missing("token"))?;
+        asked.use_once(&self.replays, now)?;
         let claims = self.own_token(token, registry, verifier, now)?;
-        let tenant = caller.client.tenant.to_string();
+        let tenant = asked.client.tenant.to_string();
         Ok(Introspection { claims: claims.filter(|claims| claims.tenant == tenant) })
     }
 

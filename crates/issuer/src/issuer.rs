@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use oauth::{
-    Algorithm, Binding, Confirmation, HttpUri, IssuerSettings, Profile, Proofs, ScopeRule, Target, Tenants, Thumbprint,
-    UriError, VerifiedToken, base64url,
+    Algorithm, Binding, Confirmation, HttpUri, IssuerSettings, Profile, Proofs, ScopeRule, Spender, Target, Tenants,
+    Thumbprint, UriError, VerifiedToken, base64url,
 };
 use types::{Span, Timestamp, shorten};
 
+use crate::authenticate::Authentic;
 use crate::client::{Client, ClientBinding, Registry};
 use crate::form::Form;
 use crate::key::SigningAlgorithm;
@@ -147,7 +148,7 @@ impl Issuer {
         }
     }
 
-    /// Answers the token endpoint. `random` must be new for each request. If `proofs` refuses with
+    /// Answers the token endpoint, for a client that [`Issuer::authenticate`] found. `random` must be new for each request. If `proofs` refuses with
     /// [`Code::UseDpopNonce`](crate::Code::UseDpopNonce), the response carries its nonce, and so should every other response to a
     /// request with a proof.
     ///
@@ -155,25 +156,22 @@ impl Issuer {
     /// Fails unless everything about the request is as it should be; see [`Refusal`].
     pub fn token(
         &self,
-        request: &Request<'_>,
-        registry: &dyn Registry,
+        asked: &Authentic<'_>,
         keys: &KeyRing,
         proofs: &Proofs,
         random: [u8; 16],
         now: Timestamp,
     ) -> Result<Granted, Refusal> {
-        let form = request.form()?;
-        let caller = self.authenticate(request, &form, registry, now)?;
-        let client = &caller.client;
+        let Authentic { request, form, client, .. } = asked;
         match form.get("grant_type") {
             Some("client_credentials") => {}
             Some(_) => return Err(Refusal::GrantType),
             None => return Err(Refusal::Missing("grant_type")),
         }
-        let scope = scope(&form, client)?;
-        self.check_target(&form)?;
+        let scope = scope(form, client)?;
+        self.check_target(form)?;
         let confirmation = self.confirmation(request, client, proofs, now)?;
-        caller.use_once(&self.replays, now)?;
+        asked.use_once(&self.replays, now)?;
         let lifetime = client.token_lifetime.unwrap_or(self.settings.token_lifetime);
         let lifetime = lifetime.clamp(TOKEN_LIFETIME_MIN, TOKEN_LIFETIME_MAX);
         let claims = Claims {
@@ -240,7 +238,8 @@ impl Issuer {
             ([], ClientBinding::Optional | ClientBinding::Certificate) => None,
             (headers, _) => {
                 let target = Target { method: "POST", uri: &self.token_endpoint };
-                Some(proofs.check_token_request(headers, target, now).map_err(Refusal::Proof)?)
+                let spender = Spender { tenant: client.tenant, issuer: self.name(), subject: &client.id };
+                Some(proofs.check_token_request(headers, target, spender, now).map_err(Refusal::Proof)?)
             }
         };
         Ok(Confirmation { dpop_key, certificate })

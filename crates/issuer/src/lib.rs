@@ -4,8 +4,9 @@
 //! number, which `aws-lc-rs` draws itself. The caller passes requests as they arrived, the time and random bytes, keeps the
 //! settings and the keys, and sends what [`Issuer`] answers.
 //!
-//! - [`Issuer::token`] answers the token endpoint. A client authenticates with a secret ([`ClientSecret`]) in the header or in the
-//!   body, or with an assertion that it signs (RFC 7523). The token (RFC 9068) names its tenant, and is bound to the key of a
+//! - [`Issuer::authenticate`] finds out which client sent a request. A client authenticates with a secret ([`ClientSecret`]) in the header or in the
+//!   body, or with an assertion that it signs (RFC 7523).
+//! - [`Issuer::token`] answers the token endpoint. The token (RFC 9068) names its tenant, and is bound to the key of a
 //!   DPoP proof (RFC 9449) if the request has one, and to the certificate of the TLS client (RFC 8705) if the client is so registered.
 //! - [`Issuer::introspect`] and [`Issuer::revoke`] answer a client about tokens of this issuer (RFC 7662, RFC 7009).
 //! - [`KeyRing`] holds the keys that sign, over time. [`KeyRing::jwks`] is what `jwks_uri` answers.
@@ -34,6 +35,7 @@ mod revoke;
 mod secret;
 mod token;
 
+pub use authenticate::Authentic;
 pub use client::{
     Authentication, CLIENT_ID_BYTES_MAX, Client, ClientBinding, ClientIdError, Registry, check_client_id,
 };

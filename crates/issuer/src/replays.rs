@@ -5,11 +5,12 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use oauth::{ASSERTION_AHEAD_MAX, ASSERTION_LIFE_MAX, Authenticated};
-use types::{Span, Timestamp};
+use types::{Span, TenantId, Timestamp};
 
 use crate::refusal::Refusal;
 
-/// The most assertions that are remembered: 40 bytes each.
+/// The most assertions that are remembered: 40 bytes each. A tenant has at most as many of them as it leaves free for others, so
+/// the clients of one tenant together can take half of the room.
 pub const ASSERTIONS_MAX: usize = 1 << 18;
 /// The most assertions of one client that are remembered, so that one client cannot take the room of the others. It can get 13
 /// tokens a second without end.
@@ -36,12 +37,19 @@ pub struct Replays {
 
 #[derive(Default)]
 struct Used {
-    /// For each client the hashes of its assertions, and until when they are remembered.
-    by_client: BTreeMap<Box<str>, HashMap<u128, Timestamp, foldhash::fast::RandomState>>,
+    by_client: BTreeMap<Box<str>, OfClient>,
+    /// How many are of the clients of each tenant.
+    of_tenants: BTreeMap<TenantId, usize>,
     count: usize,
     /// The latest time. It never decreases: if the clock is set back, what was forgotten must stay refused.
     now: Timestamp,
     pruned_at: Timestamp,
+}
+
+struct OfClient {
+    tenant: TenantId,
+    /// The hashes of its assertions, and until when they are remembered.
+    ids: HashMap<u128, Timestamp, foldhash::fast::RandomState>,
 }
 
 impl Replays {
@@ -50,11 +58,16 @@ impl Replays {
         Self { key, started_at, used: Mutex::default() }
     }
 
-    /// Remembers an assertion of `client`.
+    /// Remembers an assertion of `client`, which is one of `tenant`.
     ///
     /// # Errors
-    /// Fails if it was used before, or may have been before the start, or if the memory is full.
-    pub fn use_once(&self, client: &str, assertion: &Authenticated, now: Timestamp) -> Result<(), Refusal> {
+    /// Fails if it was used before, or may have been before the start, or if the client or its tenant has no room left.
+    pub fn use_once(
+        &self,
+        (tenant, client): (TenantId, &str),
+        assertion: &Authenticated,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         if self.may_be_older(assertion) {
             return Err(Refusal::BeforeStart);
         }
@@ -64,12 +77,13 @@ impl Replays {
         if assertion.expires_at <= used.now {
             return Err(Refusal::Replayed);
         }
-        if used.by_client.get(client).is_some_and(|ids| ids.contains_key(&id)) {
+        if used.by_client.get(client).is_some_and(|known| known.ids.contains_key(&id)) {
             return Err(Refusal::Replayed);
         }
         let is_full = |used: &Used| {
-            let of_client = used.by_client.get(client).map_or(0, HashMap::len);
-            used.count >= ASSERTIONS_MAX || of_client >= ASSERTIONS_PER_CLIENT_MAX
+            let of_client = used.by_client.get(client).map_or(0, |known| known.ids.len());
+            let of_tenant = used.of_tenants.get(&tenant).copied().unwrap_or_default();
+            of_client >= ASSERTIONS_PER_CLIENT_MAX || of_tenant >= ASSERTIONS_MAX.saturating_sub(used.count)
         };
         if is_full(&used) {
             used.prune();
@@ -77,7 +91,11 @@ impl Replays {
                 return Err(Refusal::ManyAssertions);
             }
         }
-        used.by_client.entry(client.into()).or_default().insert(id, assertion.expires_at);
+        let of_client = used.by_client.entry(client.into());
+        let of_client = of_client.or_insert_with(|| OfClient { tenant, ids: HashMap::default() });
+        of_client.ids.insert(id, assertion.expires_at);
+        let of_tenant = used.of_tenants.entry(tenant).or_default();
+        *of_tenant = of_tenant.saturating_add(1);
         used.count = used.count.saturating_add(1);
         Ok(())
     }
@@ -115,11 +133,16 @@ impl Used {
         }
         self.pruned_at = self.now;
         let now = self.now;
-        self.by_client.retain(|_, ids| {
-            ids.retain(|_, until| now < *until);
-            !ids.is_empty()
+        self.by_client.retain(|_, known| {
+            known.ids.retain(|_, until| now < *until);
+            !known.ids.is_empty()
         });
-        self.count = self.by_client.values().map(HashMap::len).sum();
+        self.count = self.by_client.values().map(|known| known.ids.len()).sum();
+        self.of_tenants.clear();
+        for known in self.by_client.values() {
+            let of_tenant = self.of_tenants.entry(known.tenant).or_default();
+            *of_tenant = of_tenant.saturating_add(known.ids.len());
+        }
     }
 }
 
@@ -135,6 +158,9 @@ mod tests {
 
     const START: Timestamp = Timestamp::from_ns(1_800_000_000_000_000_000);
 
+    const A: (TenantId, &str) = (TenantId::new(1), "a");
+    const B: (TenantId, &str) = (TenantId::new(1), "b");
+
     fn at(seconds: u64) -> Timestamp {
         START.saturating_add(Span::from_secs(seconds))
     }
@@ -147,11 +173,11 @@ mod tests {
     fn an_assertion_counts_once() {
         let replays = Replays::new(START, [1; 32]);
         let one = assertion("1", Some(60), 120);
-        assert_eq!(replays.use_once("a", &one, at(60)), Ok(()));
-        assert_eq!(replays.use_once("a", &one, at(61)), Err(Refusal::Replayed));
-        assert_eq!(replays.use_once("b", &one, at(61)), Ok(()), "another client may choose the same name");
-        assert_eq!(replays.use_once("a", &one, at(120)), Err(Refusal::Replayed), "expired");
-        assert_eq!(replays.use_once("a", &assertion("2", Some(60), 119), at(60)), Err(Refusal::Replayed), "clock back");
+        assert_eq!(replays.use_once(A, &one, at(60)), Ok(()));
+        assert_eq!(replays.use_once(A, &one, at(61)), Err(Refusal::Replayed));
+        assert_eq!(replays.use_once(B, &one, at(61)), Ok(()), "another client may choose the same name");
+        assert_eq!(replays.use_once(A, &one, at(120)), Err(Refusal::Replayed), "expired");
+        assert_eq!(replays.use_once(A, &assertion("2", Some(60), 119), at(60)), Err(Refusal::Replayed), "clock back");
     }
 
     #[test]
@@ -160,7 +186,7 @@ mod tests {
         let mut number = 0;
         let mut uses = |issued, expires| {
             number += 1;
-            replays.use_once("a", &assertion(&number.to_string(), issued, expires), at(5))
+            replays.use_once(A, &assertion(&number.to_string(), issued, expires), at(5))
         };
         assert_eq!(uses(Some(5), 65), Err(Refusal::BeforeStart));
         assert_eq!(uses(Some(10), 70), Err(Refusal::BeforeStart));
@@ -174,12 +200,35 @@ mod tests {
     fn the_memory_is_bounded_and_forgets() {
         let replays = Replays::new(START, [1; 32]);
         for number in 0..ASSERTIONS_PER_CLIENT_MAX {
-            assert_eq!(replays.use_once("a", &assertion(&number.to_string(), Some(20), 100), at(20)), Ok(()));
+            assert_eq!(replays.use_once(A, &assertion(&number.to_string(), Some(20), 100), at(20)), Ok(()));
         }
-        assert_eq!(replays.use_once("a", &assertion("x", Some(20), 100), at(20)), Err(Refusal::ManyAssertions));
-        assert_eq!(replays.use_once("b", &assertion("x", Some(20), 100), at(20)), Ok(()), "others have room");
-        assert_eq!(replays.use_once("a", &assertion("x", Some(100), 200), at(100)), Ok(()));
+        assert_eq!(replays.use_once(A, &assertion("x", Some(20), 100), at(20)), Err(Refusal::ManyAssertions));
+        assert_eq!(replays.use_once(B, &assertion("x", Some(20), 100), at(20)), Ok(()), "others have room");
+        assert_eq!(replays.use_once(A, &assertion("x", Some(100), 200), at(100)), Ok(()));
         assert_eq!(replays.len(), 1);
+    }
+
+    #[test]
+    fn the_clients_of_one_tenant_leave_room_for_those_of_another() {
+        let replays = Replays::new(START, [1; 32]);
+        let flood = |tenant: u32, client: &str| {
+            let uses = (0..ASSERTIONS_PER_CLIENT_MAX).map(|number| {
+                replays.use_once(
+                    (TenantId::new(tenant), client),
+                    &assertion(&number.to_string(), Some(20), 100),
+                    at(20),
+                )
+            });
+            uses.filter(Result::is_ok).count()
+        };
+        let of_tenant: usize = (0..80).map(|number| flood(1, &format!("c{number}"))).sum();
+        assert_eq!(of_tenant.saturating_mul(2), ASSERTIONS_MAX);
+        assert_eq!(flood(2, "d"), ASSERTIONS_PER_CLIENT_MAX);
+        assert_eq!(
+            replays.use_once((TenantId::new(1), "c80"), &assertion("1", Some(100), 200), at(100)),
+            Ok(()),
+            "forgotten"
+        );
     }
 
     proptest::proptest! {
@@ -202,7 +251,7 @@ mod tests {
             };
             let first = Replays::new(Timestamp::ZERO, [1; 32]);
             let second = Replays::new(stop, [2; 32]);
-            let accepted = |replays: &Replays, now| counts(now) && replays.use_once("a", &one, now).is_ok();
+            let accepted = |replays: &Replays, now| counts(now) && replays.use_once(A, &one, now).is_ok();
             proptest::prop_assert!(!(accepted(&first, used) && accepted(&second, again)));
         }
     }

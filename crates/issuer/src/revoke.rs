@@ -3,8 +3,9 @@
 use oauth::Verifier;
 use types::{Span, Timestamp};
 
+use crate::authenticate::Authentic;
 use crate::client::Registry;
-use crate::issuer::{Issuer, Request};
+use crate::issuer::Issuer;
 use crate::refusal::Refusal;
 
 /// A token to end. It is over when [`Registry::is_revoked`] says so, which must be so before the client is answered.
@@ -23,20 +24,18 @@ impl Issuer {
     /// status 200, in both cases.
     ///
     /// # Errors
-    /// Fails if the client did not show who it is, names no token, or names a token of another client.
+    /// Fails if the client names no token, or names a token of another client.
     pub fn revoke(
         &self,
-        request: &Request<'_>,
+        asked: &Authentic<'_>,
         registry: &dyn Registry,
         verifier: &Verifier,
         now: Timestamp,
     ) -> Result<Option<Revocation>, Refusal> {
-        let form = request.form()?;
-        let caller = self.authenticate(request, &form, registry, now)?;
-        let token = form.get("token").ok_or(Refusal::Missing("token"))?;
-        caller.use_once(&self.replays, now)?;
+        let token = asked.form.get("token").ok_or(Refusal::Missing("token"))?;
+        asked.use_once(&self.replays, now)?;
         let Some(claims) = self.own_token(token, registry, verifier, now)? else { return Ok(None) };
-        if claims.client_id != caller.client.id {
+        if claims.client_id != asked.client.id {
             return Err(Refusal::OtherClient);
         }
         let expires_at = Timestamp::ZERO.saturating_add(Span::from_secs(claims.exp));

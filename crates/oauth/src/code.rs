@@ -46,14 +46,22 @@ impl Code {
 }
 
 /// The value of a header `WWW-Authenticate` that asks for a token by `scheme`. `refused` has the code and the text of what was
-/// wrong with the one that was sent, if any was. `algorithms` are those that proofs may be signed with.
-pub fn challenge(scheme: Scheme, refused: Option<(Code, &str)>, algorithms: &[Algorithm]) -> String {
+/// wrong with the one that was sent, if any was. `scope` is what the request needs and the token lacks. `algorithms` are those that proofs may be signed with.
+pub fn challenge(
+    scheme: Scheme,
+    refused: Option<(Code, &str)>,
+    scope: Option<&str>,
+    algorithms: &[Algorithm],
+) -> String {
     let mut parameters = Vec::new();
     if let Some((code, text)) = refused {
         // RFC 6750, section 3: printable ASCII without quotation marks and backslashes.
         let plain = |c: char| if matches!(c, ' '..='~') && !matches!(c, '"' | '\\') { c } else { '?' };
         let text: String = text.chars().map(plain).collect();
         parameters.push(format!("error=\"{}\", error_description=\"{text}\"", code.name()));
+    }
+    if let Some(scope) = scope {
+        parameters.push(format!("scope=\"{scope}\""));
     }
     let name = match scheme {
         Scheme::Bearer => "Bearer",
@@ -73,13 +81,16 @@ mod tests {
     #[test]
     fn a_challenge_says_what_is_wrong() {
         let algorithms = [Algorithm::Es256, Algorithm::EdDsa];
-        assert_eq!(challenge(Scheme::Bearer, None, &algorithms), "Bearer");
-        assert_eq!(challenge(Scheme::Dpop, None, &algorithms), r#"DPoP algs="ES256 EdDSA""#);
+        assert_eq!(challenge(Scheme::Bearer, None, None, &algorithms), "Bearer");
+        assert_eq!(challenge(Scheme::Dpop, None, None, &algorithms), r#"DPoP algs="ES256 EdDSA""#);
         let refused = Some((Code::UseDpopNonce, "no nonce"));
         let expected = r#"DPoP error="use_dpop_nonce", error_description="no nonce", algs="ES256 EdDSA""#;
-        assert_eq!(challenge(Scheme::Dpop, refused, &algorithms), expected);
+        assert_eq!(challenge(Scheme::Dpop, refused, None, &algorithms), expected);
         let forged = Some((Code::InvalidToken, "a\", x=\"b\\\r\nSet-Cookie: \u{e9}"));
         let expected = r#"Bearer error="invalid_token", error_description="a?, x=?b???Set-Cookie: ?""#;
-        assert_eq!(challenge(Scheme::Bearer, forged, &algorithms), expected);
+        assert_eq!(challenge(Scheme::Bearer, forged, None, &algorithms), expected);
+        let narrow = Some((Code::InsufficientScope, "no"));
+        let expected = r#"Bearer error="insufficient_scope", error_description="no", scope="payments:write""#;
+        assert_eq!(challenge(Scheme::Bearer, narrow, Some("payments:write"), &[]), expected);
     }
 }

@@ -8,7 +8,7 @@ use crate::code::Code;
 use crate::json::{JsonError, parse_object};
 use crate::jwk::{JwkError, PublicKey, Thumbprint};
 use crate::jws::{Compact, EmbeddedKey, JwsError};
-use crate::nonce::{Nonces, Use};
+use crate::nonce::{Nonces, Spender, Use};
 use crate::uri::{HttpUri, UriError};
 
 /// How old the `iat` of a proof may be by this server's clock.
@@ -103,8 +103,8 @@ pub enum ProofError {
     /// It was used before.
     #[error("the DPoP proof was used before; expected another `jti`")]
     Replayed,
-    /// As many proofs as can be remembered were used with this nonce.
-    #[error("too many DPoP proofs were used in a short time")]
+    /// The client, or its tenant, used as many proofs as it can within one or two minutes.
+    #[error("this client or its tenant used too many DPoP proofs in a short time")]
     Full,
 }
 
@@ -144,7 +144,7 @@ pub struct Proofs {
 impl Proofs {
     /// `key` must be random, and another one at each start of a process: it makes the nonces of earlier processes
     /// worthless. Of the proofs with one nonce, `per_nonce_max` are accepted
-    /// ([`PROOFS_PER_NONCE_MAX`](crate::PROOFS_PER_NONCE_MAX)).
+    /// ([`PROOFS_PER_NONCE_MAX`](crate::PROOFS_PER_NONCE_MAX)), at most half of them of one tenant, and a third of one client.
     pub fn new(algorithms: Vec<Algorithm>, key: [u8; 32], per_nonce_max: usize) -> Self {
         Self { algorithms, nonces: Nonces::new(key, per_nonce_max) }
     }
@@ -155,7 +155,7 @@ impl Proofs {
     }
 
     /// Checks the proof of a request: `headers` are the values of all its headers `DPoP`, `token` is its access token, and `key`
-    /// what the token is bound to. A proof that passes is used up.
+    /// what the token is bound to. A proof that passes is used up, and counts for `spender`.
     ///
     /// # Errors
     /// Fails unless there is exactly one proof and everything about it is as it should be; see [`ProofError`].
@@ -163,11 +163,11 @@ impl Proofs {
         &self,
         headers: &[&[u8]],
         target: Target<'_>,
-        token: &str,
-        key: Thumbprint,
+        (token, key): (&str, Thumbprint),
+        spender: Spender<'_>,
         now: Timestamp,
     ) -> Result<(), ProofError> {
-        self.key_of(headers, target, Some((token, key)), now).map(|_key| ())
+        self.key_of(headers, target, Some((token, key)), spender, now).map(|_key| ())
     }
 
     /// Checks the proof of a request for a token, and returns the key that the token is to be bound to (RFC 9449, section 5).
@@ -179,9 +179,10 @@ impl Proofs {
         &self,
         headers: &[&[u8]],
         target: Target<'_>,
+        spender: Spender<'_>,
         now: Timestamp,
     ) -> Result<Thumbprint, ProofError> {
-        self.key_of(headers, target, None, now)
+        self.key_of(headers, target, None, spender, now)
     }
 
     /// The algorithms that proofs may be signed with.
@@ -196,6 +197,7 @@ impl Proofs {
         headers: &[&[u8]],
         target: Target<'_>,
         bound: Option<(&str, Thumbprint)>,
+        spender: Spender<'_>,
         now: Timestamp,
     ) -> Result<Thumbprint, ProofError> {
         let [header] = headers else { return Err(ProofError::Count(headers.len())) };
@@ -239,7 +241,7 @@ impl Proofs {
         if !proof.verifies_with(&verifier) {
             return Err(ProofError::Signature);
         }
-        match self.nonces.use_once(period, &key, jti, now) {
+        match self.nonces.use_once(period, (&key, jti), spender, now) {
             Use::First => Ok(key),
             Use::Again => Err(ProofError::Replayed),
             Use::Late => Err(ProofError::Nonce),

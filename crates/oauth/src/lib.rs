@@ -67,6 +67,6 @@ pub use key_set::{
     BACKOFF_MAX, BACKOFF_MIN, FETCH_TIMEOUT, KEY_SET_BYTES_MAX, KEYS_MAX, KeySet, KeySetError, Keys, Need,
     REFRESH_AFTER, STALE_AFTER, UNKNOWN_KEY_INTERVAL,
 };
-pub use nonce::{NONCE_PERIOD, PROOFS_PER_NONCE_MAX};
+pub use nonce::{NONCE_PERIOD, PROOFS_PER_NONCE_MAX, Spender};
 pub use sender::{PresentedError, Scheme, Sender, SenderError, presented};
 pub use uri::{HttpUri, URI_BYTES_MAX, UriError};

@@ -1,19 +1,22 @@
 //! Nonces for DPoP proofs (RFC 9449, section 8), and the memory of the proofs that were used.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use types::{Span, Timestamp};
+use types::{Span, TenantId, Timestamp};
 
 use crate::base64url;
 use crate::jwk::Thumbprint;
 
 /// How long one nonce is the current one. It is accepted until the next one's time is over too.
 pub const NONCE_PERIOD: Span = Span::from_secs(60);
-/// How many proofs a process remembers for one nonce unless it is told otherwise: 17,000 a second, in at most 35 MiB.
-pub const PROOFS_PER_NONCE_MAX: usize = 1 << 20;
+/// How many proofs a process remembers for one nonce unless it is told otherwise, in at most 72 MiB. A third of them can be those
+/// of one client, which is 11,000 a second.
+pub const PROOFS_PER_NONCE_MAX: usize = 1 << 21;
+/// Clients are counted in this many places. Two that fall into the same place by chance share what one of them has.
+const PLACES: usize = 1 << 16;
 
 /// The number of a period of time: how often [`NONCE_PERIOD`] fits into the time since 1970.
 type Period = u64;
@@ -37,13 +40,39 @@ pub(crate) struct Nonces {
     used: Mutex<Used>,
 }
 
+/// Who uses a proof up: the tenant of a request, and who its token is about or will be about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spender<'a> {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The issuer of the token.
+    pub issuer: &'a str,
+    /// The issuer's name for who sent the request.
+    pub subject: &'a str,
+}
+
 /// The proofs that were used with the nonces that are accepted.
 #[derive(Default)]
 struct Used {
     /// The current period. It never decreases: if the clock is set back, proofs that were forgotten must stay refused.
     current: Period,
-    with_current: HashSet<u128, foldhash::fast::RandomState>,
-    with_previous: HashSet<u128, foldhash::fast::RandomState>,
+    with_current: Spent,
+    with_previous: Spent,
+}
+
+/// The proofs that were used with one nonce.
+///
+/// A used proof has to be remembered, so a flood cannot be answered by forgetting. Instead, nobody can fill the memory: a tenant
+/// can use as many proofs as the free places that it leaves for others, and a client of it as many as the tenant then still has. So
+/// one client gets at most a third of all places, one tenant half of them, and however many tenants have a flood, another one finds
+/// room for a part of what they left.
+#[derive(Default)]
+struct Spent {
+    ids: HashSet<u128, foldhash::fast::RandomState>,
+    /// How many are of each tenant.
+    of_tenants: BTreeMap<TenantId, usize>,
+    /// How many are of the clients in each place.
+    of_clients: Vec<usize>,
 }
 
 /// What became of a proof.
@@ -53,7 +82,7 @@ pub(crate) enum Use {
     Again,
     /// The nonce is not accepted any more.
     Late,
-    /// As many proofs as can be remembered were used with this nonce.
+    /// The client or its tenant used as many proofs with this nonce as they can.
     Full,
 }
 
@@ -85,26 +114,35 @@ impl Nonces {
     }
 
     /// Remembers the proof `jti` of the sender with `key`, made with the nonce of `period`.
-    pub(crate) fn use_once(&self, period: Period, key: &Thumbprint, jti: &str, now: Timestamp) -> Use {
+    pub(crate) fn use_once(
+        &self,
+        period: Period,
+        (key, jti): (&Thumbprint, &str),
+        spender: Spender<'_>,
+        now: Timestamp,
+    ) -> Use {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(b"proof").update(key.as_bytes()).update(jti.as_bytes());
         let mut id = [0; 16];
         hasher.finalize_xof().fill(&mut id);
+        let place = self.place(spender);
         let mut used = self.advance(period_of(now));
-        let set = match used.current.checked_sub(period) {
+        let spent = match used.current.checked_sub(period) {
             Some(0) => &mut used.with_current,
             Some(1) => &mut used.with_previous,
             _ => return Use::Late,
         };
-        let id = u128::from_be_bytes(id);
-        if set.contains(&id) {
-            return Use::Again;
-        }
-        if set.len() >= self.used_max {
-            return Use::Full;
-        }
-        set.insert(id);
-        Use::First
+        spent.add(u128::from_be_bytes(id), (spender.tenant, place), self.used_max)
+    }
+
+    /// The place in which a client is counted. Nobody can choose it.
+    fn place(&self, Spender { tenant, issuer, subject }: Spender<'_>) -> usize {
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        hasher.update(b"spender").update(&tenant.get().to_be_bytes());
+        hasher.update(issuer.as_bytes()).update(&[0]).update(subject.as_bytes());
+        let mut place = [0; size_of::<u16>()];
+        hasher.finalize_xof().fill(&mut place);
+        usize::from(u16::from_be_bytes(place))
     }
 
     /// Forgets the proofs of nonces that are not accepted any more.
@@ -112,7 +150,7 @@ impl Nonces {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         if now > used.current {
             let last = std::mem::take(&mut used.with_current);
-            used.with_previous = if now.checked_sub(1) == Some(used.current) { last } else { HashSet::default() };
+            used.with_previous = if now.checked_sub(1) == Some(used.current) { last } else { Spent::default() };
             used.current = now;
         }
         used
@@ -124,6 +162,26 @@ impl Nonces {
         let mut mac = [0; MAC_BYTES];
         hasher.finalize_xof().fill(&mut mac);
         mac
+    }
+}
+
+impl Spent {
+    fn add(&mut self, id: u128, (tenant, place): (TenantId, usize), max: usize) -> Use {
+        if self.ids.contains(&id) {
+            return Use::Again;
+        }
+        if self.of_clients.is_empty() {
+            self.of_clients = vec![0; PLACES];
+        }
+        let of_tenant = self.of_tenants.get(&tenant).copied().unwrap_or_default();
+        let left = max.saturating_sub(self.ids.len()).saturating_sub(of_tenant);
+        let Some(of_client) = self.of_clients.get_mut(place).filter(|count| **count < left) else {
+            return Use::Full;
+        };
+        *of_client = of_client.saturating_add(1);
+        self.of_tenants.insert(tenant, of_tenant.saturating_add(1));
+        self.ids.insert(id);
+        Use::First
     }
 }
 

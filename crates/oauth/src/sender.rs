@@ -7,6 +7,7 @@ use crate::code::Code;
 use crate::dpop::{ProofError, Proofs, Target};
 use crate::jwk::Thumbprint;
 use crate::jws::JWS_BYTES_MAX;
+use crate::nonce::Spender;
 
 /// How a token is presented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +125,9 @@ impl Sender<'_> {
             (Scheme::Bearer, Some(_)) => Err(SenderError::Downgraded),
             (Scheme::Dpop, None) => Err(SenderError::NotBound),
             (Scheme::Dpop, Some(key)) => {
-                proofs.check(self.proofs, self.target, text, key, now).map_err(SenderError::Proof)
+                let spender = Spender { tenant: token.tenant, issuer: &token.issuer, subject: &token.subject };
+                let checked = proofs.check(self.proofs, self.target, (text, key), spender, now);
+                checked.map_err(SenderError::Proof)
             }
         }
     }

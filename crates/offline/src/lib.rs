@@ -5,10 +5,12 @@ mod ends;
 mod export;
 mod index_files;
 mod keys;
+mod parts;
 mod restore;
 mod verify;
 
 pub use export::{ExportError, Exported, export};
+pub use parts::{DataPart, parts_of};
 pub use restore::{RestoreError, Restored, Until, restore};
 pub use verify::{Checked, CheckpointFile, Finding, Place, Verification, VerifyError, verify};
 

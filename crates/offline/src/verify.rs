@@ -4,20 +4,22 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use datadir::{Fold, INDEX, JOURNAL, KEYS, PROOFS, ShardPlace};
 use disk::{Directory, DirectoryError};
-use engine::{Entry, Fact};
+use engine::{Entry, Fact, SettingKind};
 use journal::{Fault, FileJournal, FileReader, Identity, Inspected, Part, Position, StartAt, leaf_hash};
 use proof::{Checker, Hash, Tree};
 use tempfile::TempDir;
-use types::{Seq, ShardId};
+use types::{Seq, SettingName, ShardId, TenantId};
 
 use crate::claims::{Claim, read_claims};
 use crate::identity_of;
 use crate::index_files::{Compared, Comparing};
 use crate::keys::check_keys;
+use crate::parts::DataPart;
 
 pub use crate::claims::CheckpointFile;
 
@@ -88,6 +90,10 @@ pub struct Verification {
     pub notes: Vec<String>,
     /// The journal's last entry, and the Merkle root over all entries.
     pub end: Option<(Seq, Hash)>,
+    /// Whose journal it is.
+    pub tenant: TenantId,
+    /// The documents of the tenants, by the names of their settings. Only the system journal has any.
+    pub tenants: Vec<(SettingName, Arc<str>)>,
 }
 
 /// Why nothing could be checked.
@@ -137,7 +143,7 @@ const DERIVE_PROOFS: &str = "delete the file and start the server, which rebuild
 const OTHER_RELEASE: &str = "this release cannot replay the entries: verify with the release that wrote them, and \
                              report it";
 
-/// Checks the data directory `data`: segments, frames and their chain, the mark, every entry, the replay from the first
+/// Checks the directory of one journal: segments, frames and their chain, the mark, every entry, the replay from the first
 /// entry on with every state digest and the balance of all books, the Merkle tree, the index and the keys. Also checks
 /// that the journal contains what `checkpoint` says. It calls `progress` with the number of entries read so far and the
 /// approximate total.
@@ -146,19 +152,23 @@ const OTHER_RELEASE: &str = "this release cannot replay the entries: verify with
 /// Fails if nothing can be checked because a server runs, there is no journal, or a disk fails. A check that fails is
 /// not an error but a [`Finding`].
 pub fn verify(
-    data: &Path,
+    part: &DataPart,
     checkpoint: Option<&CheckpointFile>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Verification, VerifyError> {
+    let data = part.directory.as_path();
     let journal = Directory::open_existing(&data.join(JOURNAL))?;
-    let shard = ShardPlace::found(data, &journal)?;
+    let shard = match &part.place {
+        Some(place) => place.clone(),
+        None => ShardPlace::found(data, &journal)?,
+    };
     let identity = identity_of(&journal, &shard)?.ok_or_else(|| VerifyError::Nothing(data.to_owned()))?;
     let existing = |name: &str| match data.join(name) {
         path if path.is_dir() => Directory::open_existing(&path).map(Some),
         _ => Ok(None),
     };
     let (keys, index, proofs) = (existing(KEYS)?, existing(INDEX)?, existing(PROOFS)?);
-    let mut all = Verification::default();
+    let mut all = Verification { tenant: shard.tenant, ..Verification::default() };
     let claims = read_claims(keys.as_ref(), checkpoint, &mut all)?;
     let scratch = tempfile::Builder::new().prefix("scratch-").tempdir_in(data);
     let scratch =
@@ -257,6 +267,8 @@ fn replay(
     };
     report_journal(inspected.as_ref(), &counts, &fold, whole, all);
     all.end = whole.then(|| (Seq::new(tree.size()), tree.root()));
+    let tenants = fold.engine.settings().filter(|setting| setting.kind == SettingKind::Tenant);
+    all.tenants = tenants.map(|setting| (setting.name.clone(), Arc::clone(&setting.document))).collect();
     if let Some(leaves) = leaves {
         leaves.report(whole, all)?;
     }

@@ -7,8 +7,12 @@ use std::io;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Descriptors that are kept for files: the journal keeps at most some 70 open, the index one for each run.
+/// Descriptors that are kept for files of the process, of the first tenant and of the system journal: a journal keeps at most some
+/// 70 open, an index one for each run.
 const FILES: u64 = 512;
+/// Descriptors that are kept for each other tenant that may be open. A new one has 9, and one with 20 segments, which is about a
+/// gigabyte, some 30. Larger ones make use of what smaller ones do not need.
+const FILES_OF_TENANT: u64 = 32;
 /// More connections than this need more memory than they are worth.
 const CONNECTIONS_MAX: u64 = 20_000;
 
@@ -29,10 +33,33 @@ pub(crate) fn limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// Most connections that fit below a limit on descriptors. Files get the reserve, or half of the limit if that is less.
-pub(crate) fn connections_max(limit: u64) -> usize {
-    let files = FILES.min(limit.div_ceil(2));
-    usize::try_from((limit - files).min(CONNECTIONS_MAX)).unwrap_or(usize::MAX)
+/// What the descriptors of the process are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shares {
+    /// Most connections.
+    pub(crate) connections: usize,
+    /// Most tenants that are open at the same time, the first not counted.
+    pub(crate) tenants: usize,
+}
+
+impl Shares {
+    /// The shares below the present limit.
+    pub(crate) fn now(tenants_wanted: usize) -> Self {
+        Self::below(limit(), tenants_wanted)
+    }
+
+    /// Files get what the first tenant and all other open tenants need, but at most half of the limit. If that is less, fewer
+    /// tenants can be open.
+    fn below(limit: u64, tenants_wanted: usize) -> Self {
+        let half = limit.div_ceil(2);
+        let first = FILES.min(half.div_ceil(2));
+        let wanted = u64::try_from(tenants_wanted).unwrap_or(u64::MAX);
+        let tenants = wanted.min((half - first) / FILES_OF_TENANT).max(1);
+        let files = first.saturating_add(tenants.saturating_mul(FILES_OF_TENANT)).min(half);
+        let connections = (limit - files).min(CONNECTIONS_MAX);
+        let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        Self { connections: count(connections), tenants: count(tenants) }
+    }
 }
 
 /// Whether an error means that the process or the system has no descriptor left.
@@ -45,9 +72,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_leave_descriptors_for_files() {
-        for (limit, connections) in [(0, 0), (1, 0), (128, 64), (1_024, 512), (4_096, 3_584), (u64::MAX, 20_000)] {
-            assert_eq!(connections_max(limit), connections, "below {limit}");
+    fn connections_leave_descriptors_for_files_and_tenants() {
+        for (limit, wanted, connections, tenants) in [
+            (0, 256, 0, 1),
+            (1, 256, 0, 1),
+            (128, 256, 64, 1),
+            (1_024, 256, 512, 8),
+            (1_024, 1, 736, 1),
+            (4_096, 256, 2_048, 48),
+            (20_000, 256, 11_296, 256),
+            (u64::MAX, 1_024, 20_000, 1_024),
+        ] {
+            assert_eq!(Shares::below(limit, wanted), Shares { connections, tenants }, "{wanted} tenants below {limit}");
         }
     }
 }

@@ -30,7 +30,7 @@ pub use core::{Core, Unavailable};
 pub use descriptors::raise_limit as raise_descriptor_limit;
 pub use edge::admission::Limits;
 pub use http::Listening;
-pub use identity::Fetch;
+pub use identity::{Fetch, TOKENS_MAX};
 pub use local::{Local, LocalAnswer};
 pub use open::{DEFAULT_ADDRESS, KeyFor, NewKey, OpenError, Opened, Options, Stopped};
 pub use past::{PastError, PastReader};

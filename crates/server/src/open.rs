@@ -19,8 +19,8 @@ use crate::core::Core;
 use crate::http::{Host, Listening};
 use crate::identity::{BuiltIn, Fetch};
 use crate::proofs::ProofError;
-use crate::shard::{FirstKey, Setup, Shard, refuse_a_lost_journal};
-use crate::tenants::{Installation, Tenants};
+use crate::shard::{FirstKey, Setup, Shard, has_journal, refuse_a_lost_journal};
+use crate::tenants::{Installation, Tenants, newest_tenant_directory};
 use crate::threads::CommitError;
 
 /// The options of a start. None of them changes what is decided.
@@ -34,6 +34,8 @@ pub struct Options {
     pub queue_events_max: usize,
     /// How many requests are admitted.
     pub limits: Limits,
+    /// A file with the first API key of a new installation, instead of a generated one. It is read only if there is no key yet.
+    pub first_api_key_file: Option<PathBuf>,
     /// Creates one more API key, in case one was lost.
     pub new_api_key: Option<KeyFor>,
     /// How far ahead the wall clock may be before writes are refused.
@@ -46,6 +48,8 @@ pub struct Options {
     pub scrub_period: Span,
     /// How long a tenant other than the first stays open without a request.
     pub tenant_idle: Span,
+    /// Most tenants that are open at the same time, the first not counted.
+    pub open_tenants: usize,
     /// The key that signs checkpoints; `None` to run without proofs.
     pub proofs: Option<KeySource>,
     /// The address that clients use, such as `https://pay.example`: the name of the built-in issuer. Without it, the issuer is off.
@@ -64,12 +68,14 @@ impl Options {
             layout: Layout::STANDARD,
             queue_events_max: 65_536,
             limits: Limits::STANDARD,
+            first_api_key_file: None,
             new_api_key: None,
             clock: ClockBounds::STANDARD,
             confirm_clock: false,
             disk_reserve_bytes: Self::DISK_RESERVE_BYTES,
             scrub_period: Self::SCRUB_PERIOD,
             tenant_idle: Self::TENANT_IDLE,
+            open_tenants: Self::OPEN_TENANTS,
             proofs: Some(KeySource::Kept),
             public_url: None,
             takes_certificates: false,
@@ -82,6 +88,7 @@ impl Options {
     pub(crate) fn of_another_shard(&self) -> Self {
         Self {
             layout: self.layout.growing(),
+            first_api_key_file: None,
             new_api_key: None,
             confirm_clock: false,
             proofs: self.proofs.as_ref().map(|_| KeySource::Kept),
@@ -93,6 +100,8 @@ impl Options {
     pub const DISK_RESERVE_BYTES: u64 = 1 << 30;
     /// 10 minutes.
     pub const TENANT_IDLE: Span = Span::from_secs(600);
+    /// 256.
+    pub const OPEN_TENANTS: usize = 256;
     /// 24 hours.
     pub const SCRUB_PERIOD: Span = Span::from_secs(24 * 3_600);
 }
@@ -122,6 +131,14 @@ pub enum OpenError {
         "{0} has no journal, but there are keys that belong to one: put the journal back, mount its volume, or restore it from a copy with `finaira restore`; nothing was changed"
     )]
     JournalMissing(PathBuf),
+    /// The directory has tenants but no system journal. With a new one, they would be unknown.
+    #[error(
+        "{0} has tenants, but no system journal, which says what they are: restore it from a copy with `finaira restore`; nothing was changed"
+    )]
+    SystemJournalMissing(PathBuf),
+    /// The first API key that was given cannot be used.
+    #[error("the first API key cannot be used: {0}")]
+    FirstApiKey(String),
     #[error(transparent)]
     Directory(#[from] DirectoryError),
     #[error(transparent)]
@@ -313,6 +330,9 @@ fn open_system(
 ) -> Result<Shard, OpenError> {
     let place = ShardPlace::of_the_system(&options.data);
     refuse_a_lost_journal(&place.directory)?;
+    if !has_journal(&place.directory) && newest_tenant_directory(&options.data).is_some() {
+        return Err(OpenError::SystemJournalMissing(options.data.clone()));
+    }
     let journal = Directory::open(&place.folder(JOURNAL))?;
     let setup = Setup {
         place,

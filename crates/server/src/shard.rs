@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use datadir::{
-    INDEX, JOURNAL, KEY_OWNER, KEYS, KeyStore, PROOFS, Pace, ShardPlace, Started, Terms, new_origin, random, recover,
-    system_random,
+    INDEX, JOURNAL, KEY_OWNER, KEYS, KeyStore, PROOFS, Pace, Secret, ShardPlace, Started, Terms, new_origin, random,
+    recover, system_random,
 };
 use disk::Directory;
 use edge::auth::ApiKeys;
@@ -18,7 +18,7 @@ use journal::{DurableLog as _, FileJournal, Recovered, SegmentStore as _, TailBo
 use pipeline::{Ask, Decider, Writer};
 use policy::{Bundle, Policy};
 use tokio::sync::{oneshot, watch as latest};
-use types::{ActorId, CredentialId, RequestId, Seq, Span, TenantId};
+use types::{ActorId, CredentialId, RequestId, Seq, Span, TenantId, Timestamp};
 use vault::{ApiKey, KeyTenant};
 
 use crate::background::Background;
@@ -125,7 +125,8 @@ impl Shard {
         let scrub = Scrub::start(journal_directory, journal.segments(), origin, options.scrub_period, &guard);
         let mut decider = Decider::new(engine, notes);
         let mut writer = Writer::new(journal);
-        let api_key = prepare(&mut decider, &mut writer, (&keys, &index), &guard, (tenant, key_tenant, first_key))?;
+        let first = (first_key, options.first_api_key_file.as_deref());
+        let api_key = prepare(&mut decider, &mut writer, (&keys, &index), &guard, (tenant, key_tenant), first)?;
         let journal = writer.journal();
         let api_keys = Arc::<ApiKeys>::default();
         api_keys.follow(decider.engine());
@@ -155,7 +156,7 @@ impl Shard {
             opened_imports: RwLock::default(),
             proofs,
             installation,
-            next_due_ns: AtomicU64::new(u64::MAX),
+            next_due_ns: AtomicU64::new(decider.engine().next_due().map_or(u64::MAX, Timestamp::ns)),
         });
         core.shared().note_decided(decider.engine());
         // Before the server accepts requests.
@@ -202,14 +203,18 @@ fn start_prover(prover: Prover, core: Core) -> std::io::Result<JoinHandle<Result
 /// Refuses a directory that has keys but no journal: the journal was lost, or its volume is not mounted. This is checked
 /// before anything is created.
 pub(crate) fn refuse_a_lost_journal(directory: &Path) -> Result<(), OpenError> {
-    let is_segment = |item: std::io::Result<std::fs::DirEntry>| {
-        item.is_ok_and(|item| item.file_name().to_string_lossy().starts_with("segment-"))
-    };
-    let has_journal = std::fs::read_dir(directory.join(JOURNAL)).is_ok_and(|mut items| items.any(is_segment));
-    if !has_journal && directory.join(KEYS).join(KEY_OWNER).is_file() {
+    if !has_journal(directory) && directory.join(KEYS).join(KEY_OWNER).is_file() {
         return Err(OpenError::JournalMissing(directory.join(JOURNAL)));
     }
     Ok(())
+}
+
+/// Whether a directory has a journal with at least one segment.
+pub(crate) fn has_journal(directory: &Path) -> bool {
+    let is_segment = |item: std::io::Result<std::fs::DirEntry>| {
+        item.is_ok_and(|item| item.file_name().to_string_lossy().starts_with("segment-"))
+    };
+    std::fs::read_dir(directory.join(JOURNAL)).is_ok_and(|mut items| items.any(is_segment))
 }
 
 fn compile_active(engine: &Engine) -> Result<Option<Arc<Policy>>, OpenError> {
@@ -242,14 +247,28 @@ fn owner(engine: &Engine, wanted: KeyFor) -> Result<Option<(ActorId, Box<str>)>,
     }
 }
 
+/// The first API key that the operator chose. Its text must be what a generated one would have.
+fn read_first_key(file: &Path, (tenant, credential): (KeyTenant, CredentialId)) -> Result<ApiKey, OpenError> {
+    let text = Secret::read(file).map_err(|error| OpenError::FirstApiKey(error.to_string()))?;
+    let key: ApiKey =
+        text.reveal().parse().map_err(|error| OpenError::FirstApiKey(format!("{}: {error}", file.display())))?;
+    if (key.tenant(), key.credential()) != (tenant, credential) {
+        let detail = format!("{}: expected a key that begins with {tenant}{credential}_", file.display());
+        return Err(OpenError::FirstApiKey(detail));
+    }
+    tracing::info!(file = %file.display(), "the first API key is the one in the file");
+    Ok(key)
+}
+
 /// Writes the entries that a new journal needs: the first entry, and a principal with an API key, if it gets one. A further API
-/// key belongs to an existing principal, so that its owner remains the same actor.
+/// key belongs to an existing principal, so that its owner remains the same actor. Returns a key that was generated.
 fn prepare(
     decider: &mut Decider,
     writer: &mut Writer<ReplyTo, FileJournal<Directory>>,
     (keys, index): (&KeyStore<Directory>, &Index),
     guard: &Guard,
-    (tenant, key_tenant, first_key): (TenantId, KeyTenant, FirstKey),
+    (tenant, key_tenant): (TenantId, KeyTenant),
+    (first_key, given): (FirstKey, Option<&Path>),
 ) -> Result<Option<NewKey>, OpenError> {
     let (now, closed) = guard.observe();
     if decider.engine().applied() == Seq::ZERO {
@@ -275,8 +294,15 @@ fn prepare(
             );
             (actor, name)
         });
-        let key = ApiKey::generate(CredentialId::new(newest.unwrap_or(0) + 1), &mut random).of(key_tenant);
-        revealed = Some(NewKey { principal: (principal, name), key: key.reveal() });
+        let credential = CredentialId::new(newest.unwrap_or(0) + 1);
+        let key = match given.filter(|_| first_key == FirstKey::IfNone) {
+            Some(file) => read_first_key(file, (key_tenant, credential))?,
+            None => {
+                let key = ApiKey::generate(credential, &mut random).of(key_tenant);
+                revealed = Some(NewKey { principal: (principal, name), key: key.reveal() });
+                key
+            }
+        };
         let added = CredentialAdded {
             credential: key.credential(),
             principal,

@@ -259,8 +259,7 @@ fn run_engine(
             // Deadlines wait too while writes are refused.
             let again = closed.is_some().then(|| now.saturating_add(CLOSED_LOOK_AGAIN));
             decider.set_closed(closed);
-            let due = decider.next_due();
-            shared.next_due_ns.store(due.map_or(u64::MAX, Timestamp::ns), Ordering::Relaxed);
+            let due = note_due(core, &decider);
             (now, again.or(due))
         };
         let Some(asks) = inbox.next(due) else { break };
@@ -299,7 +298,16 @@ fn run_engine(
             break;
         }
     }
+    // The last batch may have changed it, or the inbox may have been closed before the first look.
+    note_due(core, &decider);
     Ok(())
+}
+
+/// Tells others when something is due, also while writes are refused.
+fn note_due(core: &Core, decider: &Decider) -> Option<Timestamp> {
+    let due = decider.engine().next_due();
+    core.shared().next_due_ns.store(due.map_or(u64::MAX, Timestamp::ns), Ordering::Relaxed);
+    due
 }
 
 /// The pipeline's writer, and everything that is told about its progress.

@@ -57,8 +57,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "fuzz",
         &[
-            "types", "ledger", "policy", "engine", "fixtures", "disk", "journal", "proof", "vault", "api", "edge",
-            "tables", "sim",
+            "types", "ledger", "policy", "engine", "fixtures", "disk", "journal", "proof", "vault", "oauth", "api",
+            "edge", "tables", "sim",
         ],
     ),
     ("xtask", &[]),

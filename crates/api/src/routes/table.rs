@@ -4,13 +4,13 @@ use engine::Verb;
 
 use super::build::{batch, change, create, end, events, get, list, open, order, packed, setting, shown, verb};
 use super::parameters::{
-    ACCOUNT, ADDRESS_PREFIX, AFTER, AT, BALANCES, BYTES, CLOCK, CODE, CURSOR, DECISION, ENTITY, FROM, HOLDER, LABEL,
-    LEDGER, LIMIT, MAX_AMOUNT, MAX_TIMESTAMP, METADATA, MIN_AMOUNT, MIN_TIMESTAMP, OFFSET, REASON, REVERSED, SEGMENT,
-    SIDE, STATUS, TAG, TEMPLATE, TO, TYPE, USER_DATA_32, USER_DATA_64, USER_DATA_128, WAIT_MS,
+    ACCOUNT, ADDRESS_PREFIX, AT, BALANCES, CLOCK, CODE, CURSOR, DECISION, ENTITY, FROM, HOLDER, LABEL, LEDGER, LIMIT,
+    MAX_AMOUNT, MAX_TIMESTAMP, METADATA, MIN_AMOUNT, MIN_TIMESTAMP, REASON, REVERSED, SIDE, STATUS, TAG, TEMPLATE, TO,
+    TYPE, USER_DATA_32, USER_DATA_64, USER_DATA_128,
 };
 use super::{
     Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Tag, of_api_keys, of_approvals, of_audit,
-    of_identity, of_proofs, of_tenants, page, shape,
+    of_identity, of_proofs, of_segments, of_tenants, page, shape,
 };
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
@@ -24,7 +24,6 @@ use crate::payments::{PaymentBody, PaymentsBody};
 use crate::requests::{LabelBody, LedgerBody, VerbBody, VerbsBody};
 use crate::responses::{Account, ClockConfirmed, Indexes, Label, Ledger, PersonalData, Policy, Transfer, TrialBalance};
 use crate::scope::Scope;
-use crate::segments::Segments;
 
 const FIRST: Parameter = Parameter {
     name: "first",
@@ -552,25 +551,10 @@ pub const ROUTES: &[Route] = &[
     of_proofs::GET_CHECKPOINT,
     of_proofs::GET_PROOF_KEYS,
     of_proofs::GET_TILE,
-    list(
-        Operation::ListSegments,
-        "/v1/journal/segments",
-        Scope::JOURNAL_READ,
-        &[SEGMENT, LIMIT, AFTER, WAIT_MS],
-        shape::<Segments>(),
-        "List the segments of the journal and its durable end, at once or when there are new entries",
-    ),
-    Route {
-        answer: Answer::Bytes("The bytes of the file as they are on disk, up to the durable end; empty at that end."),
-        ..list(
-            Operation::ReadSegment,
-            "/v1/journal/segments/{id}",
-            Scope::JOURNAL_READ,
-            &[OFFSET, BYTES],
-            shape::<Segments>(),
-            "Read the bytes of a segment, for a copy of the journal",
-        )
-    },
+    of_segments::LIST,
+    of_segments::READ,
+    of_segments::LIST_OF_INSTALLATION,
+    of_segments::READ_OF_INSTALLATION,
     open(Operation::Health, "/healthz", TEXT, "Check whether the process is alive"),
     open(Operation::Ready, "/readyz", TEXT, "Check whether the server accepts requests"),
     open(Operation::Metrics, "/metrics", Answer::Text(&METRICS_MEDIA_TYPES), "Get metrics for Prometheus"),

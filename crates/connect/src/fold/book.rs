@@ -129,7 +129,16 @@ impl Books {
                     used = [pending.map(|pending| pending.debit), pending.map(|pending| pending.credit)];
                 }
                 Fact::LimitsSet { account, .. } | Fact::AddressSet { account, .. } => used[0] = Some(*account),
-                _ => {}
+                Fact::BookOpened(_)
+                | Fact::MetadataSet { .. }
+                | Fact::TransferFailed { .. }
+                | Fact::TransferScheduled(_)
+                | Fact::ScheduledCancelled { .. }
+                | Fact::IndexesChosen { .. }
+                | Fact::ImportStarted(_)
+                | Fact::AccountStaged { .. }
+                | Fact::TransferStaged { .. }
+                | Fact::ImportNoted { .. } => {}
             }
             for id in used.into_iter().flatten() {
                 if asked.insert(id, ()).is_some() {
@@ -176,10 +185,12 @@ impl Books {
 
 /// The pending transfer that a fact resolves.
 fn resolves(fact: &Fact) -> Option<TransferKey> {
-    match fact {
-        Fact::TransferCreated(transfer) => resolution(transfer).and(transfer.pending),
-        Fact::TransferExpired(key) => Some(*key),
-        _ => None,
+    if let Fact::TransferCreated(transfer) = fact {
+        resolution(transfer).and(transfer.pending)
+    } else if let Fact::TransferExpired(key) = fact {
+        Some(*key)
+    } else {
+        None
     }
 }
 

@@ -93,18 +93,18 @@ impl Fold {
         let mut rows = Rows::default();
         let mut batch = self.books.begin(facts.clone(), self.may_repeat, load)?;
         for (seq, fact) in facts {
-            match fact {
-                ledger::Fact::BookOpened(book) => rows.ledgers.push((seq, *book)),
-                ledger::Fact::MetadataSet { of, values } => {
-                    rows.metadata.extend(values.iter().map(|(key, value)| MetadataRow {
-                        sequence: seq,
-                        of: *of,
-                        key: key.clone(),
-                        value: value.clone(),
-                    }));
-                }
-                _ => batch.fold(seq, fact)?,
+            if let ledger::Fact::BookOpened(book) = fact {
+                rows.ledgers.push((seq, *book));
             }
+            if let ledger::Fact::MetadataSet { of, values } = fact {
+                rows.metadata.extend(values.iter().map(|(key, value)| MetadataRow {
+                    sequence: seq,
+                    of: *of,
+                    key: key.clone(),
+                    value: value.clone(),
+                }));
+            }
+            batch.fold(seq, fact)?;
         }
         for item in entries {
             payments.fold(item, &mut rows)?;
@@ -117,13 +117,11 @@ impl Fold {
 
 /// The fact that a staged row of this import becomes when the import is opened.
 fn opened(import: ImportNumber, fact: &ledger::Fact) -> Option<ledger::Fact> {
-    match fact {
-        ledger::Fact::AccountStaged { import: of, account } if *of == import => {
-            Some(ledger::Fact::AccountOpened(*account))
-        }
-        ledger::Fact::TransferStaged { import: of, transfer } if *of == import => {
-            Some(ledger::Fact::TransferCreated(*transfer))
-        }
-        _ => None,
+    if let ledger::Fact::AccountStaged { import: of, account } = fact {
+        (*of == import).then_some(ledger::Fact::AccountOpened(*account))
+    } else if let ledger::Fact::TransferStaged { import: of, transfer } = fact {
+        (*of == import).then_some(ledger::Fact::TransferCreated(*transfer))
+    } else {
+        None
     }
 }

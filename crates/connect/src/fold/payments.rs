@@ -32,14 +32,14 @@ impl Payments {
         let mut wanted = Wanted::default();
         let mut known = Map::<PaymentId, ()>::default();
         for item in entries {
-            match &item.entry.fact {
-                Fact::PaymentDecided(decided) => drop(known.insert(decided.payment, ())),
-                Fact::PaymentChanged(changed)
-                    if needs_amount(changed) && known.insert(changed.payment, ()).is_none() =>
-                {
-                    wanted.payments.push(changed.payment);
-                }
-                _ => {}
+            if let Fact::PaymentDecided(decided) = &item.entry.fact {
+                known.insert(decided.payment, ());
+            }
+            if let Fact::PaymentChanged(changed) = &item.entry.fact
+                && needs_amount(changed)
+                && known.insert(changed.payment, ()).is_none()
+            {
+                wanted.payments.push(changed.payment);
             }
         }
         let mut payments = Self::default();

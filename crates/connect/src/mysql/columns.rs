@@ -30,7 +30,7 @@ impl Take for Columns {
 
     fn number_option(&mut self) -> Result<Option<u64>, Fault> {
         let text = self.text_option()?;
-        text.map(|text| text.parse().map_err(|_| self.wrong(&text))).transpose()
+        text.map(|text| text.parse().map_err(|_unparsed| self.wrong(&text))).transpose()
     }
 
     fn bool_option(&mut self) -> Result<Option<bool>, Fault> {

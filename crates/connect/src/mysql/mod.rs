@@ -28,7 +28,7 @@ use crate::documents::{Documents, state_name};
 use crate::rows::{MetadataRow, Rows};
 use crate::source::hex;
 use crate::tables::{self, Put as _, Take as _};
-use crate::target::{Counts, Fault, Needs, Target, Wanted};
+use crate::target::{Counts, Fault, Needs, Target, Wanted, confirmed};
 use crate::targets::secret;
 use columns::Columns;
 use faults::fault;
@@ -231,13 +231,18 @@ impl Target for Mysql {
         );
         moved.map_err(|error| fault(&error))?;
         if transaction.affected_rows() == 0 {
-            let mut row = one_row(&mut transaction, "select fence, position from `cursor`")?;
-            let (found_fence, found) = (row.number()?, Seq::new(row.number()?));
-            return Err(tables::not_moved(fence, before.position, found_fence, found));
+            // The root or the opening differs if the fence and the position do not.
+            let found = confirm(&mut transaction, fence, before);
+            return found.and(Err(Fault::Moved { found: before.position, expected: before.position }));
         }
         Writer { transaction: &mut transaction, statement_bytes }.write(&batch.rows)?;
         transaction.commit().map_err(|error| fault(&error))?;
         execute(conn, "set session wait_timeout = default")
+    }
+
+    fn confirm(&mut self, cursor: &Cursor) -> Result<(), Fault> {
+        let fence = self.fence;
+        confirm(self.conn()?, fence, cursor)
     }
 
     fn look(&mut self) -> Result<Option<(Cursor, Counts)>, Fault> {
@@ -258,6 +263,12 @@ impl Target for Mysql {
         self.conn = Some(conn);
         Ok(Some((cursor, counts)))
     }
+}
+
+/// Compares fence and position.
+fn confirm(conn: &mut impl Queryable, fence: u64, cursor: &Cursor) -> Result<(), Fault> {
+    let mut row = one_row(conn, "select fence, position from `cursor`")?;
+    confirmed((row.number()?, row.number()?), fence, cursor)
 }
 
 fn execute(conn: &mut impl Queryable, sql: &str) -> Result<(), Fault> {

@@ -144,7 +144,7 @@ create table if not exists metadata (
     kind varchar(16) not null,
     id varchar(47) not null,
     `key` varchar(64) character set utf8mb4 collate {exact} not null,
-    value json not null,
+    value longtext character set utf8mb4 not null comment 'JSON, as the client wrote it',
     sequence bigint unsigned not null,
     primary key (kind, id, `key`)
 ) engine = InnoDB character set ascii collate ascii_bin

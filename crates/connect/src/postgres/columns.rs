@@ -32,7 +32,7 @@ impl Take for Columns {
     fn number_option(&mut self) -> Result<Option<u64>, Fault> {
         let is_short = self.row.columns().get(self.next).is_some_and(|column| *column.type_() == Type::INT4);
         let number: Option<i64> = if is_short { self.get::<Option<i32>>()?.map(i64::from) } else { self.get()? };
-        number.map(|number| u64::try_from(number).map_err(|_| self.wrong(&number.to_string()))).transpose()
+        number.map(|number| u64::try_from(number).map_err(|_range| self.wrong(&number.to_string()))).transpose()
     }
 
     fn bool_option(&mut self) -> Result<Option<bool>, Fault> {

@@ -55,6 +55,11 @@ impl Put for CopyText {
         self.plain(to_microsecond(at))
     }
 
+    /// `jsonb` has no character 0, which becomes U+FFFD.
+    fn json(&mut self, value: &serde_json::Value) -> &mut Self {
+        self.text(&value.to_string().replace("\\u0000", "\\ufffd"))
+    }
+
     fn array<'t>(&mut self, values: impl Iterator<Item = &'t str>) -> &mut Self {
         let mut array = String::from("{");
         for (number, value) in values.enumerate() {

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use postgres::error::{DbError, SqlState};
-use postgres::{Client, Config, Transaction};
+use postgres::{Client, Config, Row, Transaction};
 use serde::Deserialize;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use types::Seq;
@@ -23,7 +23,7 @@ use crate::documents::Documents;
 use crate::rows::Rows;
 use crate::source::hex;
 use crate::tables::{self, Put as _, Take as _};
-use crate::target::{Counts, Fault, Needs, Target, Wanted};
+use crate::target::{Counts, Fault, Needs, Target, Wanted, confirmed};
 use crate::targets::secret;
 use columns::Columns;
 use copy_text::CopyText;
@@ -90,7 +90,8 @@ impl Postgres {
     /// # Errors
     /// When the address or the name of the schema is malformed. The message does not contain the password.
     fn new(settings: &Settings) -> Result<Self, String> {
-        let mut config: Config = settings.url.parse().map_err(|error| format!("the address is malformed: {error}"))?;
+        let mut config: Config =
+            settings.url.parse().map_err(|error| format!("the address is malformed: {}", with_causes(&error)))?;
         let password = secret(settings.password_file.as_deref(), settings.password_env.as_deref(), "password")?;
         if let Some(password) = password {
             config.password(password.reveal());
@@ -125,14 +126,17 @@ impl Postgres {
     fn connect(&mut self) -> Result<(Client, i64, Cursor), Fault> {
         let mut client = self.config.connect(self.tls.clone()).map_err(|error| fault(&error))?;
         // Whoever holds the cursor's row and does not answer would lock others out.
-        client
-            .batch_execute("set idle_in_transaction_session_timeout = '60s'; set lock_timeout = '90s'")
-            .map_err(|error| fault(&error))?;
+        client.batch_execute("set idle_in_transaction_session_timeout = '60s'; set lock_timeout = '90s'; set statement_timeout = '300s'").map_err(|error| fault(&error))?;
         let mut transaction = client.transaction().map_err(|error| fault(&error))?;
+        let exists = transaction.query_one("select to_regnamespace($1) is not null", &[&self.schema]);
+        let exists: bool = exists.and_then(|row| row.try_get(0)).map_err(|error| fault(&error))?;
         // Two connectors that create the tables at the same time would hinder each other.
         let create = format!(
-            "select pg_advisory_xact_lock(hashtext('finaira {0}')); create schema if not exists {0};{1}",
-            self.schema, SCHEMA
+            "select pg_advisory_xact_lock(hashtext('finaira {0}')); {1}{2}",
+            self.schema,
+            // A role that may not create schemas can use one that exists.
+            if exists { String::new() } else { format!("create schema {};", self.schema) },
+            SCHEMA
         );
         transaction.batch_execute(&self.sql(&create)).map_err(|error| fault(&error))?;
         let start = Cursor::start();
@@ -213,12 +217,18 @@ impl Target for Postgres {
         );
         if moved.map_err(|error| fault(&error))? == 0 {
             let row = transaction.query_one(&read_cursor, &[]).map_err(|error| fault(&error))?;
-            let mut columns = Columns::new(row);
-            let (found_fence, found) = (columns.number()?, Seq::new(columns.number()?));
-            return Err(tables::not_moved(fence.cast_unsigned(), before.position, found_fence, found));
+            // The root or the opening differs if the fence and the position do not.
+            let found = confirm_row(row, fence, before);
+            return found.and(Err(Fault::Moved { found: before.position, expected: before.position }));
         }
         write_rows(&mut transaction, &schema, &batch.rows)?;
         transaction.commit().map_err(|error| fault(&error))
+    }
+
+    fn confirm(&mut self, cursor: &Cursor) -> Result<(), Fault> {
+        let (sql, fence) = (self.sql("select fence, position from {schema}.cursor"), self.fence);
+        let row = self.client()?.query_one(&sql, &[]).map_err(|error| fault(&error))?;
+        confirm_row(row, fence, cursor)
     }
 
     fn look(&mut self) -> Result<Option<(Cursor, Counts)>, Fault> {
@@ -241,6 +251,13 @@ impl Target for Postgres {
         self.client = Some(client);
         Ok(Some((cursor, counts)))
     }
+}
+
+/// Compares fence and position.
+fn confirm_row(row: Row, fence: i64, cursor: &Cursor) -> Result<(), Fault> {
+    let mut columns = Columns::new(row);
+    let found = (columns.number()?, columns.number()?);
+    confirmed(found, u64::try_from(fence).unwrap_or_default(), cursor)
 }
 
 fn execute_on(client: &mut Client, sql: &str) -> Result<(), Fault> {
@@ -326,7 +343,7 @@ fn write_rows(transaction: &mut Transaction<'_>, schema: &str, rows: &Rows) -> R
                  gone as (delete from {schema}.metadata m using newest n \
                      where (m.kind, m.id, m.key) = (n.kind, n.id, n.key) and n.value is null) \
                  insert into {schema}.metadata (kind, id, key, value, sequence) \
-                     select kind, id, key, value::jsonb, sequence from newest where value is not null \
+                     select kind, id, key, value::json, sequence from newest where value is not null \
                  on conflict (kind, id, key) do update set value = excluded.value, sequence = excluded.sequence"
             ),
         )?;

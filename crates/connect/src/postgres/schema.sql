@@ -149,7 +149,7 @@ create table if not exists {schema}.metadata (
     kind text not null,
     id text not null,
     key text not null,
-    value jsonb not null,
+    value json not null,
     sequence bigint not null,
     primary key (kind, id, key)
 );

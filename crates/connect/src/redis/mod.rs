@@ -25,7 +25,7 @@ use crate::cursor::Cursor;
 use crate::documents::{AccountDocument, Documents, PaymentDocument, TransferDocument};
 use crate::rows::{AccountRow, Rows};
 use crate::source::{hex, unhex};
-use crate::target::{Counts, Fault, Needs, Target, Wanted};
+use crate::target::{Counts, Fault, Needs, Target, Wanted, confirmed};
 use crate::targets::secret;
 
 const FUNCTIONS: &str = include_str!("functions.lua");
@@ -217,11 +217,11 @@ fn cursor(fields: &[Option<String>]) -> Result<Cursor, Fault> {
     let wrong = || Fault::Contradicts(format!("{fields:?} is not a cursor"));
     let [Some(origin), Some(position), Some(root), Some(opening)] = fields else { return Err(wrong()) };
     let origin = Cursor::origin_of(origin)?;
-    let position = Seq::new(position.parse().map_err(|_| wrong())?);
+    let position = Seq::new(position.parse().map_err(|_unparsed| wrong())?);
     let root = unhex(root).ok_or_else(wrong)?;
     let opening = match opening.as_str() {
         "" => None,
-        seq => Some(Seq::new(seq.parse().map_err(|_| wrong())?)),
+        seq => Some(Seq::new(seq.parse().map_err(|_unparsed| wrong())?)),
     };
     Ok(Cursor { origin, position, root, opening })
 }
@@ -287,11 +287,22 @@ impl Target for Redis {
         let own: u64 = self.fence.parse().unwrap_or_default();
         match outcome.as_str() {
             "done" => Ok(()),
-            "fenced" if found > own => Err(Fault::Fenced),
-            // A lower fence belongs to an older copy of the data.
-            "fenced" => Err(Fault::Moved { found: Seq::ZERO, expected: before.position }),
+            "fenced" => confirmed((found, 0), own, before)
+                .and(Err(Fault::Moved { found: Seq::ZERO, expected: before.position })),
             _ => Err(Fault::Moved { found: Seq::new(found), expected: before.position }),
         }
+    }
+
+    fn confirm(&mut self, cursor: &Cursor) -> Result<(), Fault> {
+        let key = self.cursor_key();
+        let fields = redis::cmd("HMGET").arg(&key).arg(&["fence", "position"]).query(self.connection()?);
+        let fields: Vec<Option<String>> = fields.map_err(|error| fault(&error))?;
+        let number = |place: usize| fields.get(place)?.as_ref()?.parse::<u64>().ok();
+        confirmed(
+            (number(0).unwrap_or_default(), number(1).unwrap_or_default()),
+            self.fence.parse().unwrap_or_default(),
+            cursor,
+        )
     }
 
     fn look(&mut self) -> Result<Option<(Cursor, Counts)>, Fault> {

@@ -20,11 +20,20 @@ mod table;
     clippy::indexing_slicing,
     reason = "small numbers in tests"
 )]
+mod model;
+
+#[cfg(test)]
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::integer_division,
+    clippy::indexing_slicing,
+    reason = "small numbers in tests"
+)]
 mod tests;
 
 use std::net::IpAddr;
 
-use types::{ActorId, CredentialId, Span, TenantId};
+use types::{CredentialId, Digest, DigestBuilder, Span, TenantId, TokenSubject};
 
 pub use self::controller::Observed;
 pub use self::fields::{Quota, RATE_LIMIT, RATE_LIMIT_POLICY, Standing};
@@ -52,6 +61,12 @@ const FAILURES_WINDOW: Span = Span::from_secs(10);
 const SHARE_WINDOW: Span = Span::from_ns(200_000_000);
 /// A client that was refused more often than this in a second ignores the answers, so that they may be delayed.
 const REFUSALS_PER_SECOND: u64 = 100;
+/// How late the answers to a client are that ignores refusals: about the second that it was told to wait. They are spread over a
+/// time, so that those who were refused together do not come back together.
+const LATE_MIN: Span = Span::from_ns(500_000_000);
+const LATE_SPREAD_NS: u64 = 1_000_000_000;
+/// Steps of this size fill the time evenly, however many there are: it is the time divided by the golden ratio.
+const LATE_STEP_NS: u64 = 618_033_989;
 
 /// The limits of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,13 +96,30 @@ impl Limits {
     pub const WITHOUT_SHEDDING: Self = Self { lag_max: Span::ZERO, queue_wait_max: Span::ZERO, ..Self::STANDARD };
 }
 
-/// What has a limit of its own within a tenant: a credential. For an access token, its subject.
+/// What has a limit of its own within a tenant: an API key, or the subject of access tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Client {
     pub tenant: TenantId,
-    pub actor: ActorId,
-    /// The API key; `None` for an access token.
-    pub api_key: Option<CredentialId>,
+    credential: Credential,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Credential {
+    ApiKey(CredentialId),
+    Subject(Digest),
+}
+
+impl Client {
+    pub const fn of_api_key(tenant: TenantId, api_key: CredentialId) -> Self {
+        Self { tenant, credential: Credential::ApiKey(api_key) }
+    }
+
+    /// The subject need not be a principal yet.
+    pub fn of_subject(tenant: TenantId, subject: &TokenSubject) -> Self {
+        let mut digest = DigestBuilder::new("finaira 2026-11 client with access tokens");
+        digest.bytes(subject.issuer().as_bytes()).bytes(subject.subject().as_bytes());
+        Self { tenant, credential: Credential::Subject(digest.digest()) }
+    }
 }
 
 /// Where a connection comes from: an address, or for IPv6 its first 64 bits, because one host has all the others.
@@ -117,6 +149,7 @@ pub struct Admission {
     tenants: Table<TenantId, ByTenant>,
     addresses: Table<Address, ByAddress>,
     whole: Controller,
+    delays: Delays,
     /// The share of a tenant, and of a client of a tenant that does not exceed it; `None` without an overload.
     fair: Option<u64>,
 }
@@ -151,6 +184,44 @@ struct ByAddress {
     refusals: Bucket,
 }
 
+/// The limits of a client at the moment; `None` for those that do not exist.
+#[derive(Debug)]
+struct Rates {
+    client: Option<(u32, Rate)>,
+    tenant: Option<(u32, Rate)>,
+    share: Option<(u64, Rate)>,
+}
+
+impl Rates {
+    fn of(limits: &Limits, quota: Option<u32>, level: Option<u64>) -> Self {
+        let fixed =
+            |per_second: u32| (per_second > 0).then(|| (per_second, Rate::new(per_second.into(), FIXED_WINDOW)));
+        Self {
+            client: fixed(limits.client_per_second),
+            tenant: fixed(quota.unwrap_or(limits.tenant_per_second)),
+            share: level.map(|level| (level, Rate::new(level, SHARE_WINDOW))),
+        }
+    }
+
+    /// What refuses a request now, and for how long.
+    fn refused(&self, now: Span, by_client: &ByClient, by_tenant: &ByTenant) -> Option<(By, Span)> {
+        if let Some((per_second, rate)) = self.client
+            && let Err(wait) = by_client.fixed.check(now, rate)
+        {
+            return Some((By::Client(per_second), wait));
+        }
+        if let Some((per_second, rate)) = self.tenant
+            && let Err(wait) = by_tenant.fixed.check(now, rate)
+        {
+            return Some((By::Tenant(per_second), wait));
+        }
+        let (level, rate) = self.share?;
+        let wait = by_client.share.check(now, rate).err()?;
+        let by = if by_tenant.is_to_blame { By::Share(level) } else { By::Server };
+        Some((by, wait.max(FIXED_WINDOW)))
+    }
+}
+
 impl Admission {
     pub fn new(limits: Limits) -> Self {
         Self {
@@ -159,6 +230,7 @@ impl Admission {
             tenants: Table::new(TENANTS_MAX),
             addresses: Table::new(ADDRESSES_MAX),
             whole: Controller::default(),
+            delays: Delays::default(),
             fair: None,
         }
     }
@@ -171,45 +243,42 @@ impl Admission {
         let by_client = self.clients.of(client);
         let by_tenant = self.tenants.of(client.tenant);
         by_client.asked = by_client.asked.saturating_add(units);
-        let fixed = |per_second: u32| (per_second > 0).then(|| Rate::new(per_second.into(), FIXED_WINDOW));
-        let (client_max, tenant_max) = (self.limits.client_per_second, quota.unwrap_or(self.limits.tenant_per_second));
-        let rates = (fixed(client_max), fixed(tenant_max));
-        let share = by_tenant.level.or(self.fair).map(|level| (level, Rate::new(level, SHARE_WINDOW)));
-        let refused = if let Some(Err(wait)) = rates.0.map(|rate| by_client.fixed.check(now, rate)) {
-            Some((By::Client(client_max), wait))
-        } else if let Some(Err(wait)) = rates.1.map(|rate| by_tenant.fixed.check(now, rate)) {
-            Some((By::Tenant(tenant_max), wait))
-        } else if let Some((level, Err(wait))) = share.map(|(level, rate)| (level, by_client.share.check(now, rate))) {
-            let by = if by_tenant.is_to_blame { By::Share(level) } else { By::Server };
-            Some((by, wait.max(FIXED_WINDOW)))
-        } else {
+        let rates = Rates::of(&self.limits, quota, by_tenant.level.or(self.fair));
+        let refused = rates.refused(now, by_client, by_tenant);
+        if refused.is_none() {
             let take = |bucket: &mut Bucket, rate: Option<Rate>| {
                 rate.into_iter().for_each(|rate| bucket.take(now, units, rate))
             };
-            take(&mut by_client.fixed, rates.0);
-            take(&mut by_tenant.fixed, rates.1);
-            take(&mut by_client.share, share.map(|(_, rate)| rate));
-            None
-        };
-        let shown = |bucket: Bucket, per_second: u32, rate: Option<Rate>| {
-            let quota = |rate| Quota {
+            take(&mut by_client.fixed, rates.client.map(|(_, rate)| rate));
+            take(&mut by_tenant.fixed, rates.tenant.map(|(_, rate)| rate));
+            take(&mut by_client.share, rates.share.map(|(_, rate)| rate));
+        }
+        let shown = |bucket: Bucket, rate: Option<(u32, Rate)>| {
+            rate.map(|(per_second, rate)| Quota {
                 per_second: per_second.into(),
                 left: bucket.left(now, rate),
                 full_in: bucket.full_in(now),
-            };
-            rate.map(quota)
+            })
         };
-        let standing = Standing {
-            client: shown(by_client.fixed, client_max, rates.0),
-            tenant: shown(by_tenant.fixed, tenant_max, rates.1),
-        };
+        let standing =
+            Standing { client: shown(by_client.fixed, rates.client), tenant: shown(by_tenant.fixed, rates.tenant) };
         match refused {
             None => Ok(standing),
             Some((by, retry_after)) => {
-                let is_ignored = is_ignored(&mut by_client.refusals, now);
-                Err(Box::new(Refusal { by, retry_after, standing, is_ignored }))
+                let late = self.delays.after_refusal(&mut by_client.refusals, now);
+                Err(Box::new(Refusal { by, retry_after, standing, late }))
             }
         }
+    }
+
+    /// Refuses a request if [`Admission::ask`] would. Otherwise nothing happens, and the request has yet to be asked for.
+    pub fn refuse(&mut self, now: Span, client: Client, units: u64, quota: Option<u32>) -> Option<Box<Refusal>> {
+        // Who was forgotten has not exceeded anything.
+        let by_client = self.clients.get(client)?;
+        let by_tenant = self.tenants.get(client.tenant)?;
+        let rates = Rates::of(&self.limits, quota, by_tenant.level.or(self.fair));
+        rates.refused(now, by_client, by_tenant)?;
+        self.ask(now, client, units, quota).err()
     }
 
     /// Adds units to a request that was admitted before its size was known.
@@ -244,8 +313,8 @@ impl Admission {
         }
         let by_address = self.addresses.of(address);
         by_address.failures.check(now, Rate::new(per_second.into(), FAILURES_WINDOW)).map_err(|retry_after| {
-            let is_ignored = is_ignored(&mut by_address.refusals, now);
-            Box::new(Refusal { by: By::Address(per_second), retry_after, standing: Standing::default(), is_ignored })
+            let late = self.delays.after_refusal(&mut by_address.refusals, now);
+            Box::new(Refusal { by: By::Address(per_second), retry_after, standing: Standing::default(), late })
         })
     }
 
@@ -346,7 +415,20 @@ impl ByTenant {
     }
 }
 
-/// Counts a refusal. Returns whether there were so many that the client cannot heed them.
-fn is_ignored(refusals: &mut Bucket, now: Span) -> bool {
-    !refusals.try_take(now, Rate::new(REFUSALS_PER_SECOND, FIXED_WINDOW))
+/// Chooses how late answers to those who ignore refusals are.
+#[derive(Debug, Default)]
+struct Delays {
+    last_ns: u64,
+}
+
+impl Delays {
+    /// Counts a refusal of a client or an address. If there were so many that it cannot heed them, the answer is late.
+    fn after_refusal(&mut self, refusals: &mut Bucket, now: Span) -> Span {
+        if refusals.try_take(now, Rate::new(REFUSALS_PER_SECOND, FIXED_WINDOW)) {
+            return Span::ZERO;
+        }
+        let next_ns = self.last_ns.saturating_add(LATE_STEP_NS);
+        self.last_ns = next_ns.checked_rem(LATE_SPREAD_NS).unwrap_or_default();
+        LATE_MIN.saturating_add(Span::from_ns(self.last_ns))
+    }
 }

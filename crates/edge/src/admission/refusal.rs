@@ -41,8 +41,8 @@ pub struct Refusal {
     pub by: By,
     pub retry_after: Span,
     pub standing: Standing,
-    /// Whether the sender was refused so often that it cannot heed the answers.
-    pub is_ignored: bool,
+    /// How long the answer waits: not at all, unless the sender was refused so often that it cannot heed the answers.
+    pub late: Span,
 }
 
 impl Refusal {

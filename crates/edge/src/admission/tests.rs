@@ -9,7 +9,7 @@ const fn ms(ms: u64) -> Span {
 }
 
 fn client(tenant: u32, credential: u64) -> Client {
-    Client { tenant: TenantId::new(tenant), actor: ActorId::new(1), api_key: Some(CredentialId::new(credential)) }
+    Client::of_api_key(TenantId::new(tenant), CredentialId::new(credential))
 }
 
 fn limited(client_per_second: u32, tenant_per_second: u32) -> Admission {
@@ -31,6 +31,19 @@ fn a_flood_of_a_client_ends_at_its_limit_and_one_of_a_tenant_at_the_limit_of_the
     assert_eq!(admitted(&mut admission, ms(0), client(2, 1), 9), (9, None), "another tenant has limits of its own");
     assert_eq!(admitted(&mut admission, ms(100), client(1, 1), 30), (1, Some(By::Client(10))));
     assert_eq!(admitted(&mut admission, ms(2_000), client(1, 1), 30), (10, Some(By::Client(10))));
+}
+
+#[test]
+fn subjects_of_tokens_and_keys_are_clients_of_their_own() {
+    let subject = |tenant: u32, issuer: &str, subject: &str| {
+        Client::of_subject(TenantId::new(tenant), &TokenSubject::new(issuer, subject).unwrap())
+    };
+    let mut admission = limited(10, 0);
+    let all = [subject(1, "i", "ab"), subject(1, "ia", "b"), subject(1, "i", "a"), subject(2, "i", "ab"), client(1, 1)];
+    for client in all {
+        assert_eq!(admitted(&mut admission, ms(0), client, 30), (10, Some(By::Client(10))), "{client:?}");
+    }
+    assert_eq!(admitted(&mut admission, ms(0), subject(1, "i", "ab"), 1).0, 0);
 }
 
 #[test]
@@ -77,8 +90,10 @@ fn a_sender_that_ignores_refusals_is_found_out_and_forgiven() {
     let mut refusals =
         |now: Span| (0..200).filter_map(|_| admission.ask(now, client(1, 1), 1, None).err()).collect::<Vec<_>>();
     let first = refusals(ms(0));
-    assert!(!first[0].is_ignored && first[198].is_ignored);
-    assert!(!refusals(ms(3_000))[0].is_ignored);
+    assert!(first[..99].iter().all(|refusal| refusal.late == ms(0)));
+    let late: Vec<_> = first[100..].iter().map(|refusal| refusal.late.ns() / 100_000_000).collect();
+    assert!((5..15).all(|tenth| late.iter().filter(|late| **late == tenth).count() >= 9), "evenly spread: {late:?}");
+    assert_eq!(refusals(ms(3_000))[0].late, ms(0));
 }
 
 /// Asks for some requests of each client in each window, and says how many of them were admitted and by what the others were

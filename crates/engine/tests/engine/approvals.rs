@@ -1,17 +1,18 @@
 //! Four eyes: what needs an approval, who may give it, and what it does.
 
 use engine::{
-    AccountName, AccountOrder, Answered, Applied, ApprovalFact, ApprovalRefusal, ApprovalRules, CreateTransfer, Demand,
-    EndProposal, Engine, Entry, Fact, ImportCommand, Made, OpenAccount, OpenLedger, Operation, PROPOSALS_ENDED_MAX,
-    PROPOSALS_OPEN_MAX, Proposable, ProposalEnd, ProposalReply, ProposalStatus, Propose, Refusal, Request,
-    ReverseTransfer, SetApprovalRules, SetLimits, Sink, query, reversal_id,
+    AccountName, AccountOrder, Answered, Applied, ApprovalFact, ApprovalRefusal, ApprovalRules, CreateTransfer,
+    CredentialAdded, CredentialKind, CredentialStatus, Demand, EndProposal, Engine, Entry, Fact, IdentityRefusal,
+    ImportCommand, Made, OpenAccount, OpenLedger, Operation, PROPOSALS_ENDED_MAX, PROPOSALS_OPEN_MAX, PrincipalAdded,
+    PrincipalKind, Proposable, ProposalEnd, ProposalReply, ProposalStatus, Propose, Refusal, Request, ReverseTransfer,
+    RevokeCredential, Sender, SetApprovalRules, SetLimits, Sink, query, reversal_id,
 };
 use ledger::{
     AccountFlags, Address, ImportRefusal, Limits, NewAccount, NewTransfer, TransferFlags, TransferKey, TransferStatus,
 };
 use types::{
-    AccountId, ActorId, Amount, Asset, Code, Digest, ImportId, LedgerId, Origin, ProposalId, RequestId, ShardId, Span,
-    TenantId, Timestamp, TransferId,
+    AccountId, ActorId, Amount, Asset, Code, CredentialId, Digest, ImportId, LedgerId, Origin, ProposalId, RequestId,
+    ShardId, Span, TenantId, Timestamp, TransferId,
 };
 
 const START: Timestamp = Timestamp::from_ns(1_767_225_600_000_000_000);
@@ -78,7 +79,22 @@ impl World {
     }
 
     pub(crate) fn end(&mut self, actor: u64, id: u128, end: ProposalEnd) -> Result<Made, Refusal> {
-        self.ask(actor, EndProposal { proposal: ProposalId::new(id), end }).map(|(made, _)| made)
+        self.end_with(Sender::Token { scopes: u32::MAX }, actor, id, end)
+    }
+
+    fn end_with(&mut self, sender: Sender, actor: u64, id: u128, end: ProposalEnd) -> Result<Made, Refusal> {
+        self.ask(actor, EndProposal { sender, proposal: ProposalId::new(id), end }).map(|(made, _)| made)
+    }
+
+    /// Adds an API key of the approver.
+    fn key(&mut self, number: u64, expires_at: Option<Timestamp>) -> CredentialId {
+        let (credential, actor) = (CredentialId::new(number), ActorId::new(APPROVER));
+        let principal = PrincipalAdded { actor, kind: PrincipalKind::Person, name: "rita".into(), subject: None };
+        self.ask(0, principal).expect("a principal");
+        let kind = CredentialKind::ApiKey { hash: Digest::of(&number.to_le_bytes()) };
+        let (principal, scopes, name) = (actor, u32::MAX, "key".into());
+        self.ask(0, CredentialAdded { credential, principal, kind, scopes, name, expires_at }).expect("a key");
+        credential
     }
 
     fn approve(&mut self, actor: u64, id: u128) -> Result<Made, Refusal> {
@@ -194,6 +210,35 @@ fn by_proposer<T>() -> Result<T, Refusal> {
 
 fn ended<T>(id: u128, status: ProposalStatus) -> Result<T, Refusal> {
     Err(ApprovalRefusal::Ended { proposal: ProposalId::new(id), status }.into())
+}
+
+/// An approval waits in the queue behind the revocation of its key, so the transport has accepted it.
+#[test]
+fn an_approval_with_a_key_that_ended_before_it_does_nothing() {
+    let mut world = World::new();
+    let expiry = world.now.saturating_add(Span::from_secs(10));
+    let (key, expiring, other) = (world.key(1, None), world.key(2, Some(expiry)), world.key(3, None));
+    for id in [10, 11] {
+        assert_eq!(world.propose(PROPOSER, id, proposed(transfer(id, 1, 2, 50))), Ok(Made::Now));
+    }
+    let revoke = RevokeCredential { sender: other.into(), credential: key };
+    world.ask(APPROVER, revoke).expect("the key is revoked");
+    world.now = expiry;
+    let entries = world.log.entries.len();
+    for (sender, status) in [(key, CredentialStatus::Revoked), (expiring, CredentialStatus::Expired)] {
+        for end in [ProposalEnd::Approved, ProposalEnd::Rejected, ProposalEnd::Withdrawn] {
+            let refused = Err(IdentityRefusal::SenderEnded { sender, status }.into());
+            assert_eq!(world.end_with(sender.into(), APPROVER, 10, end), refused);
+        }
+    }
+    let unknown = CredentialId::new(9);
+    let refused = Err(IdentityRefusal::CredentialNotFound(unknown).into());
+    assert_eq!(world.end_with(unknown.into(), APPROVER, 10, ProposalEnd::Approved), refused);
+    assert_eq!(world.log.entries.len(), entries, "refusals leave no entry");
+    assert_eq!(world.shown(10).status, ProposalStatus::Open);
+    assert_eq!(world.end_with(other.into(), APPROVER, 10, ProposalEnd::Approved), Ok(Made::Now));
+    assert_eq!(world.end_with(other.into(), APPROVER, 11, ProposalEnd::Rejected), Ok(Made::Now));
+    world.replays();
 }
 
 #[test]

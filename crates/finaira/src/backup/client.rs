@@ -24,7 +24,18 @@ const JSON_BYTES_MAX: u64 = 1 << 20;
 pub(crate) struct Client {
     agent: Agent,
     server: String,
+    /// The path of the journal's segments.
+    segments: &'static str,
     authorization: Secret,
+}
+
+/// Whose journal is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// The tenant of the API key.
+    Tenant,
+    /// The settings of the installation.
+    System,
 }
 
 /// The state of the server's journal, and one of its segments.
@@ -59,29 +70,33 @@ impl Original {
 }
 
 impl Client {
-    pub(crate) fn new(server: &Server) -> anyhow::Result<Self> {
+    pub(crate) fn new(server: &Server, of: Of) -> anyhow::Result<Self> {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(TIMEOUT))
             .timeout_connect(Some(CONNECT_TIMEOUT));
         let (agent, authorization) = (server.agent(config)?, server.authorization()?);
-        Ok(Self { agent, server: server.url().to_owned(), authorization })
+        let segments = match of {
+            Of::Tenant => "/v1/journal/segments",
+            Of::System => "/v1/installation/journal/segments",
+        };
+        Ok(Self { agent, server: server.url().to_owned(), segments, authorization })
     }
 
     /// Returns the state of the journal, with one segment.
     pub(super) fn original(&self, segment: u64) -> Result<Original, Failure> {
-        self.json(&format!("/v1/journal/segments?from={segment}&limit=1"))
+        self.json(&format!("{}?from={segment}&limit=1", self.segments))
     }
 
     /// As [`Client::original`], but waits up to `wait` for entries after `after`.
     pub(super) fn original_after(&self, segment: u64, after: Seq, wait: Duration) -> Result<Original, Failure> {
         let (after, wait_ms) = (after.get(), wait.as_millis());
-        self.json(&format!("/v1/journal/segments?from={segment}&limit=1&after={after}&wait_ms={wait_ms}"))
+        self.json(&format!("{}?from={segment}&limit=1&after={after}&wait_ms={wait_ms}", self.segments))
     }
 
     /// Returns at most `bytes` durable bytes of a segment, starting at `offset`.
     pub(super) fn bytes(&self, segment: u64, offset: u64, bytes: usize) -> Result<Vec<u8>, Failure> {
-        let path = format!("/v1/journal/segments/{segment}?offset={offset}&bytes={}", bytes.min(BYTES_MAX));
+        let path = format!("{}/{segment}?offset={offset}&bytes={}", self.segments, bytes.min(BYTES_MAX));
         self.get(&path, BYTES_MAX as u64)
     }
 

@@ -1,4 +1,4 @@
-//! `finaira backup` copies the journal of a running server into a directory.
+//! `finaira backup` copies the journal of a tenant, or the system journal, of a running server into a directory.
 //!
 //! The copy consists of the same segment files, byte for byte. The backup or the server can be interrupted at any
 //! point, and the next run continues from there. Everything that the backup reports is synced. The copy does not
@@ -18,13 +18,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::oneshot;
 
-use self::client::Client;
+use self::client::{Client, Of};
 pub(crate) use self::failure::Failure;
 use self::report::Report;
 use self::work::{Ended, Stop, Work};
 #[cfg(feature = "connect")]
 pub(crate) use self::{
-    client::Client as CopyClient,
+    client::{Client as CopyClient, Of as CopyOf},
     place::open as open_copy_directory,
     watch::{Lag, Watch},
     work::{Stop as StopCopy, Work as CopyWork},
@@ -37,7 +37,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The API key needs the scope journal:read.\nExit codes: 0 success, 1 failed, 3 the directory contains something else, 4 no server."
+    after_help = "The API key needs the scope journal:read. With --system, it is one of the first tenant and needs tenants:read as well.\nExit codes: 0 success, 1 failed, 3 the directory contains something else, 4 no server."
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -45,6 +45,9 @@ pub(crate) struct Arguments {
     /// Directory of the copy: a new one, or one with an earlier copy, which is continued
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
+    /// Copy the system journal, which has the settings of the installation, instead of the journal of the key's tenant
+    #[arg(long)]
+    system: bool,
     /// Keep copying until stopped, and report how far the copy is behind the server
     #[arg(long)]
     follow: bool,
@@ -55,7 +58,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let directory = place::open(&arguments.to)?;
-    let client = Client::new(&arguments.server)?;
+    let client = Client::new(&arguments.server, if arguments.system { Of::System } else { Of::Tenant })?;
     let report = Report::new(Duration::from_secs(arguments.report_every));
     let stop = Arc::new(Stop::default());
     let work = Work::new(client, directory, report, arguments.follow, Arc::clone(&stop));

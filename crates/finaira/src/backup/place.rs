@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use datadir::{SYSTEM, TENANTS};
 use disk::Directory;
 
 use super::failure::Failure;
@@ -13,6 +14,9 @@ pub(crate) fn open(to: &Path) -> Result<Directory, Failure> {
     for name in names(to)? {
         match name.as_str() {
             "journal" => {}
+            // Copies of the other journals of the installation, in the places that they have in a data directory. A data
+            // directory itself has keys as well.
+            SYSTEM | TENANTS => {}
             // A `verify` that was killed left this folder behind.
             name if name.starts_with("scratch-") => {}
             "keys" | "index" | "proofs" => {

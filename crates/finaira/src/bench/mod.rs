@@ -1,4 +1,4 @@
-//! `finaira bench` measures the server on this machine from outside, as its clients see it.
+//! `finaira bench` measures the server on this machine from outside, as its clients see it, and the check of access tokens inside.
 
 mod connection;
 mod drive;
@@ -10,6 +10,7 @@ mod report;
 mod settings;
 mod tls;
 mod token;
+mod tokens;
 mod workload;
 
 use std::path::Path;
@@ -33,12 +34,16 @@ pub(crate) enum Benchmark {
     /// Measure decided payments: throughput, latency, and the memory and disk space they take
     #[command(max_term_width = 100)]
     Payments(payments::Settings),
+    /// Measure the check of access tokens on one thread, without a network: for the first time, and from the cache
+    #[command(max_term_width = 100)]
+    Tokens(tokens::Settings),
 }
 
 pub(crate) fn run(benchmark: &Benchmark) -> anyhow::Result<()> {
     let settings = match benchmark {
         Benchmark::Transfers(settings) => settings,
         Benchmark::Payments(settings) => return payments::run(settings),
+        Benchmark::Tokens(settings) => return tokens::run(settings),
     };
     settings.check()?;
     let temporary = match settings.data {

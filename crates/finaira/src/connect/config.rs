@@ -74,7 +74,13 @@ impl Config {
     }
 
     fn parse(text: &str) -> anyhow::Result<Self> {
-        let File { directory, tenants, targets } = toml::from_str(text)?;
+        // The error of the parser itself would quote the line, which may hold a password.
+        let parsed: Result<File, _> = toml::from_str(text);
+        let File { directory, tenants, targets } = parsed.map_err(|error| {
+            let line =
+                error.span().map_or(1, |span| 1 + text.bytes().take(span.start).filter(|byte| *byte == b'\n').count());
+            anyhow!("line {line}: {}", error.message())
+        })?;
         for (number, tenant) in tenants.iter().enumerate() {
             check_name("tenant", &tenant.name)?;
             let earlier = tenants.iter().take(number).any(|other| other.name == tenant.name);

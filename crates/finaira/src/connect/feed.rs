@@ -91,7 +91,7 @@ impl Watch for Feed {
         let broken = |error: &dyn std::fmt::Display| Failure::Broken(error.to_string());
         let directory = Directory::open(&self.derived).map_err(|error| broken(&error))?;
         let source = Arc::new(Source::open(reader, directory).map_err(|error| broken(&error))?);
-        source.advance(copy.last()).map_err(|error| broken(&error))?;
+        source.advance(None).map_err(|error| broken(&error))?;
         self.source = Some(Arc::clone(&source));
         self.place.set(Opened::Yes(source));
         Ok(())
@@ -104,7 +104,7 @@ impl Watch for Feed {
     fn progress(&mut self, last: Seq, lag: Lag) -> Result<(), Failure> {
         let original = Seq::new(last.get().saturating_add(lag.entries));
         let Some(source) = &self.source else { return Ok(()) };
-        source.advance(original).map_err(|error| Failure::Broken(error.to_string()))
+        source.advance(Some(original)).map_err(|error| Failure::Broken(error.to_string()))
     }
 
     fn age(&self) -> String {

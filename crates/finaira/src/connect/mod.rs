@@ -10,17 +10,16 @@ pub(crate) mod verify;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use connect::{Connector, Settings, Status, Target};
+use connect::{Connector, Settings, Status, Stop, Target};
 use tokio::sync::mpsc;
 
 use self::config::{Config, TargetConfig, Tenant};
 use self::feed::{Feed, Place};
-use crate::backup::{CopyClient, CopyWork, StopCopy, open_copy_directory};
+use crate::backup::{CopyClient, CopyOf, CopyWork, StopCopy, open_copy_directory};
 use crate::remote::Server;
 use crate::stdio::{errln, outln};
 
@@ -56,9 +55,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 struct Running {
     copies: Vec<(Arc<StopCopy>, JoinHandle<()>)>,
     statuses: Vec<Arc<Status>>,
-    stop: Arc<AtomicBool>,
+    stop: Arc<Stop>,
     /// Each thread says how it ended.
-    ends: mpsc::UnboundedReceiver<(Of, anyhow::Result<()>)>,
+    ends: mpsc::Receiver<(Of, anyhow::Result<()>)>,
     /// The threads that have not ended: of targets, and of copies.
     targets_left: usize,
     copies_left: usize,
@@ -81,8 +80,9 @@ impl std::fmt::Display for Of {
 
 impl Running {
     fn start(config: &Config, once: bool) -> anyhow::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (said, ends) = mpsc::unbounded_channel();
+        let stop = Arc::new(Stop::default());
+        // Each thread says one thing.
+        let (said, ends) = mpsc::channel(config.tenants.len() + config.targets.len());
         let (mut copies, mut statuses) = (Vec::new(), Vec::new());
         for tenant in &config.tenants {
             let targets: Vec<&TargetConfig> =
@@ -103,9 +103,9 @@ impl Running {
                 let thread = std::thread::Builder::new().name(format!("target-{name}"));
                 thread
                     .spawn(move || {
-                        let result = work.run(made, batch_entries);
+                        let result = survived(|| work.run(made, batch_entries));
                         // The receiver is gone only while the process ends.
-                        let _is_heard = said.send((Of::Target(name), result)).is_ok();
+                        let _is_heard = said.blocking_send((Of::Target(name), result)).is_ok();
                     })
                     .context("cannot start a thread")?;
             }
@@ -117,6 +117,8 @@ impl Running {
     /// Waits until all threads have ended, or a signal arrives.
     async fn wait(mut self, report_every: Duration) -> anyhow::Result<()> {
         let mut signal = std::pin::pin!(crate::serve::stop_signal()?);
+        // Set once a stop begins.
+        let mut give_up = std::pin::pin!(tokio::time::sleep(STOP_WITHIN));
         let mut report = tokio::time::interval(report_every);
         report.tick().await;
         let mut failed = None;
@@ -124,9 +126,18 @@ impl Running {
         while self.targets_left + self.copies_left > 0 {
             tokio::select! {
                 Some((of, result)) = self.ends.recv() => {
-                    match of {
+                    match &of {
                         Of::Target(_) => self.targets_left -= 1,
-                        Of::Copy(_) => self.copies_left -= 1,
+                        Of::Copy(_) => {
+                            self.copies_left -= 1;
+                            // Targets that get no more entries would look healthy. Whoever runs the process starts it again.
+                            if result.is_err() && !stopping {
+                                stopping = true;
+                                self.stop.set();
+                                self.stop_copies();
+                                give_up.as_mut().reset(tokio::time::Instant::now() + STOP_WITHIN);
+                            }
+                        }
                     }
                     if let Err(error) = result {
                         errln!("{of} stopped: {error:#}");
@@ -140,10 +151,11 @@ impl Running {
                 _ = report.tick() => self.report(),
                 () = &mut signal, if !stopping => {
                     stopping = true;
-                    self.stop.store(true, Ordering::Release);
+                    self.stop.set();
                     self.stop_copies();
+                    give_up.as_mut().reset(tokio::time::Instant::now() + STOP_WITHIN);
                 }
-                () = tokio::time::sleep(STOP_WITHIN), if stopping => break,
+                () = &mut give_up, if stopping => break,
             }
         }
         self.report();
@@ -180,32 +192,38 @@ fn copy(
     tenant: &Tenant,
     once: bool,
     place: &Arc<Place>,
-    said: mpsc::UnboundedSender<(Of, anyhow::Result<()>)>,
+    said: mpsc::Sender<(Of, anyhow::Result<()>)>,
 ) -> anyhow::Result<(Arc<StopCopy>, JoinHandle<()>)> {
     let home = config.directory.join(&tenant.name);
     let directory = open_copy_directory(&home.join(COPY))?;
     let server = Server::configured(&tenant.server, tenant.api_key()?, tenant.ca.clone())
         .with_context(|| format!("tenant `{}`", tenant.name))?;
-    let client = CopyClient::new(&server)?;
+    let client = CopyClient::new(&server, CopyOf::Tenant)?;
     let feed = Feed::new(tenant.name.clone(), home.join(DERIVED), Arc::clone(place));
     let stop = Arc::new(StopCopy::default());
     let work = CopyWork::new(client, directory, feed, !once, Arc::clone(&stop));
     let (place, name) = (Arc::clone(place), tenant.name.clone());
     let thread = std::thread::Builder::new().name(format!("copy-{name}"));
     let thread = thread.spawn(move || {
-        let result = work.run().map(|_ended| ()).map_err(anyhow::Error::from);
+        let result = survived(|| work.run().map(|_ended| ()).map_err(anyhow::Error::from));
         let ended = place.end().map_err(anyhow::Error::from);
         // The receiver is gone only while the process ends.
-        let _is_heard = said.send((Of::Copy(name), result.and(ended))).is_ok();
+        let _is_heard = said.blocking_send((Of::Copy(name), result.and(ended))).is_ok();
     });
     Ok((stop, thread.context("cannot start a thread")?))
+}
+
+/// Runs the work of a thread. A panic is an error like others, so that nobody waits for the thread for ever.
+fn survived(work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    result.unwrap_or_else(|_panic| Err(anyhow!("it panicked; the message is in the log")))
 }
 
 /// The work of the thread of a target.
 struct Work {
     place: Arc<Place>,
     status: Arc<Status>,
-    stop: Arc<AtomicBool>,
+    stop: Arc<Stop>,
     once: bool,
 }
 

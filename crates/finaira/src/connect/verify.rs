@@ -11,7 +11,7 @@ use journal::{FileCopy, SegmentStore as _};
 use super::config::Config;
 use super::{COPY, DERIVED};
 use crate::backtest::table::{Table, thousands};
-use crate::backup::{CopyClient, CopyWork, StopCopy, open_copy_directory};
+use crate::backup::{CopyClient, CopyOf, CopyWork, StopCopy, open_copy_directory};
 use crate::remote::Server;
 use crate::stdio::outln;
 
@@ -61,7 +61,8 @@ fn opened(copy: &std::path::Path) -> anyhow::Result<Arc<Source>> {
     // What is derived from it is not kept, because the directory belongs to somebody else.
     let derived = tempfile::tempdir()?.keep();
     let source = Source::open(copy.segments(), Directory::open(&derived)?)?;
-    source.advance(copy.last())?;
+    source.advance(None)?;
+    source.end()?;
     std::fs::remove_dir_all(&derived)?;
     Ok(Arc::new(source))
 }
@@ -75,7 +76,7 @@ fn brought_up_to_date(config: &Config, tenant: &str, home: &std::path::Path) -> 
     let place = Arc::new(Place::default());
     let feed = Feed::new(tenant.name.clone(), home.join(DERIVED), Arc::clone(&place));
     let stop = Arc::new(StopCopy::default());
-    CopyWork::new(CopyClient::new(&server)?, directory, feed, false, stop).run()?;
+    CopyWork::new(CopyClient::new(&server, CopyOf::Tenant)?, directory, feed, false, stop).run()?;
     place.end()?;
     place.wait().context("the server has no journal")
 }

@@ -42,6 +42,23 @@ fn single_transfers_with_access_tokens_succeed() {
 }
 
 #[test]
+fn access_tokens_are_verified_once_and_then_known() {
+    let output = Command::new(env!("CARGO_BIN_EXE_finaira"))
+        .args(["bench", "tokens", "--count", "300", "--json"])
+        .output()
+        .expect("the binary runs");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}\n{stdout}", String::from_utf8_lossy(&output.stderr));
+    let figures: Value = serde_json::from_str(stdout.lines().last().expect("a last line")).expect("JSON");
+    assert_eq!((&figures["tokens"], &figures["cache_tokens_max"]), (&json!(300), &json!(65_536)), "{figures}");
+    let [uncached, cached] = ["uncached_ns", "cached_ns"].map(|name| figures[name].as_u64().expect("a number"));
+    assert!(0 < cached && cached < uncached, "a look-up costs less than a signature: {figures}");
+    assert!(stdout.contains("300 access tokens") && stdout.contains("room for 65,536 tokens"), "{stdout}");
+    let refused = Command::new(env!("CARGO_BIN_EXE_finaira")).args(["bench", "tokens", "--count", "40000"]).output();
+    assert!(!refused.expect("the binary runs").status.success(), "not all would fit into the cache");
+}
+
+#[test]
 fn the_last_line_has_every_figure_with_its_type() {
     let figures = run(&["--count", "20000"]);
     let object = figures.as_object().expect("an object");

@@ -89,3 +89,52 @@ fn the_first_credential_goes_to_a_file_of_its_owner() {
     let (status, errors) = Server::failing_start_with(&data, &[&arguments[..], &["--new-api-key"]].concat());
     assert!(!status.success() && errors.contains("does not exist yet"), "{errors}");
 }
+
+#[test]
+fn the_first_api_key_may_come_from_a_file() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let (file, data) = (folder.path().join("first.key"), folder.path().join("data"));
+    let secret = "BwcH".repeat(10) + "Bwc";
+    let write = |text: &str, mode| {
+        std::fs::write(&file, text).expect("a file");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("its permissions");
+    };
+    let arguments = ["--first-api-key-file", text(&file)];
+    for (key, mode, told) in [
+        (format!("fin_1_{secret}"), 0o644, "is open to all users of this machine"),
+        (format!("fin_2_{secret}"), 0o600, "expected a key that begins with fin_1_"),
+        (format!("fin_t2_1_{secret}"), 0o600, "expected a key that begins with fin_1_"),
+        ("fin_1_short".to_owned(), 0o600, "must have 43 characters"),
+        ("hunter2".to_owned(), 0o600, "must have the form"),
+        (String::new(), 0o600, "is empty"),
+    ] {
+        write(&key, mode);
+        let (status, errors) = Server::failing_start_with(&data, &arguments);
+        assert!(!status.success() && errors.contains(told), "{told}: {errors}");
+        assert!(!errors.contains(&secret), "{errors}");
+    }
+    let both = [&arguments[..], &["--first-credential-file", "x"]].concat();
+    let (status, errors) = Server::failing_start_with(&data, &both);
+    assert!(!status.success() && errors.contains("expected one of them"), "{errors}");
+
+    let key = format!("fin_1_{secret}");
+    write(&format!("{key}\n"), 0o440);
+    let server = Server::start_in(&data, &[], &[("FINAIRA_FIRST_API_KEY_FILE", &file)]);
+    assert_eq!(server.key, None, "nothing on standard output");
+    let client = server.client(&key);
+    let listed = client.get("/v1/api-keys").body["items"].clone();
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+    assert!(!server.log().contains(&secret), "{}", server.log());
+    let other = client.post("/v1/api-keys", &serde_json::json!({"name": "b", "principal": 1, "role": "auditor"}));
+    assert!(other.text("key").starts_with("fin_2_"), "{other:?}");
+    assert!(server.stop().success());
+
+    // Later starts do not read it.
+    std::fs::remove_file(&file).expect("it is there");
+    let server = Server::start_with(&data, &arguments);
+    assert_eq!((server.client(&key).get("/v1/ledgers").status, &server.key), (200, &None));
+    assert!(server.stop().success());
+    let server = Server::start_with(&data, &[&arguments[..], &["--new-api-key"]].concat());
+    assert!(server.key.as_ref().is_some_and(|key| key.starts_with("fin_3_")), "a further key is generated");
+    assert!(server.stop().success());
+}

@@ -101,13 +101,13 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// Sends requests for a while over `connections` to `http://…`. `request` makes each of them.
+/// Sends requests for a while over `connections` to `http://…`. `request` makes each of them, for the connection with a number.
 pub(crate) fn flood(
     address: &str,
     connections: usize,
     pace: Pace,
     during: Duration,
-    mut request: impl FnMut() -> Vec<u8>,
+    mut request: impl FnMut(usize) -> Vec<u8>,
 ) -> Outcome {
     let address = address.trim_start_matches("http://");
     let open = || {
@@ -143,7 +143,7 @@ pub(crate) fn flood(
                 outcome.missed += 1;
                 continue;
             };
-            let bytes = request();
+            let bytes = request(number);
             // A request fits into the buffer of a socket that has been answered.
             all.connections[number].socket.write_all(&bytes).expect("the request is sent");
             all.connections[number].sent_at = Some(now());
@@ -185,7 +185,7 @@ fn receive(all: &mut All, idle: &mut Vec<usize>, outcome: &mut Outcome, within: 
 }
 
 /// The status of an answer, once all of it has arrived.
-fn whole_answer(received: &[u8]) -> Option<u16> {
+pub(crate) fn whole_answer(received: &[u8]) -> Option<u16> {
     let end = received.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&received[..end]).expect("a head is text").to_ascii_lowercase();
     let length =

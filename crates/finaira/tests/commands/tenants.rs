@@ -4,6 +4,8 @@ mod across;
 mod admin;
 mod crashes;
 mod many;
+mod open;
+mod whole;
 
 use std::path::Path;
 

@@ -1,5 +1,7 @@
 //! Access tokens of the built-in issuer: how programs get them, what they may do, and how they end.
 
+mod limits;
+
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;

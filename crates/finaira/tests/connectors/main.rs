@@ -3,6 +3,7 @@
 //! Each test is skipped unless a variable says that it must run, because it starts a server: `FINAIRA_REQUIRE_POSTGRES=1` and so on.
 //! `docs/testing.md` says how to run them.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and prints what it skips")]
+#![expect(clippy::disallowed_methods, reason = "processes are killed at moments that only a clock gives")]
 
 #[path = "../commands/harness.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]

@@ -106,9 +106,11 @@ macro_rules! attacks {
 }
 
 attacks! {
+    access_tokens
     archives
     bundles
     csv_rows
+    dpop_proofs
     entries
     expressions
     journals

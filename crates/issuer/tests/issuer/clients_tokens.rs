@@ -4,11 +4,11 @@ use issuer::{Code, Refusal};
 use serde_json::{Value, json};
 use types::{Span, TenantId};
 
-use crate::support::{NOW, NOW_S, ORIGIN, Scene, by_assertion, by_secret, by_secret_of, later, request};
+use crate::support::{NOW, NOW_S, ORIGIN, Scene, by_assertion, by_secret, by_secret_of, later};
 
 fn introspect(scene: &Scene, client: &str, token: &str) -> Value {
     let form = by_secret_of(client, &format!("&token={token}"));
-    let found = scene.issuer.introspect(&request(&form), &scene.clients, &scene.verifier(), NOW).unwrap();
+    let found = scene.introspect_at(&form, NOW).unwrap();
     let body: Value = serde_json::from_str(&found.to_json()).unwrap();
     assert_eq!(body["active"], found.is_active());
     body
@@ -54,7 +54,7 @@ fn a_client_revokes_its_own_tokens() {
     let scene = Scene::new();
     let revoke = |client: &str, token: &str| {
         let form = by_secret_of(client, &format!("&token={token}&token_type_hint=refresh_token"));
-        scene.issuer.revoke(&request(&form), &scene.clients, &scene.verifier(), NOW)
+        scene.revoke(&form)
     };
     let granted = scene.post(&by_secret("")).unwrap();
     let revocation = revoke("checkout", &granted.access_token).unwrap().unwrap();
@@ -64,7 +64,7 @@ fn a_client_revokes_its_own_tokens() {
     assert_eq!(revoke("bound", &granted.access_token), Err(Refusal::OtherClient));
     assert_eq!(revoke("revoked", &granted.access_token), Err(Refusal::Client));
     let form = by_secret("");
-    let missing = scene.issuer.revoke(&request(&form), &scene.clients, &scene.verifier(), NOW);
+    let missing = scene.revoke(&form);
     assert_eq!(missing, Err(Refusal::Missing("token")));
 }
 
@@ -72,9 +72,9 @@ fn a_client_revokes_its_own_tokens() {
 fn an_assertion_counts_once_at_all_endpoints_together() {
     let scene = Scene::new();
     let form = format!("{}&token=x", by_assertion(&scene.assertion(|_, _| {})));
-    assert!(scene.issuer.introspect(&request(&form), &scene.clients, &scene.verifier(), NOW).is_ok());
+    assert!(scene.introspect_at(&form, NOW).is_ok());
     assert_eq!(scene.post(&form).map(drop), Err(Refusal::Replayed));
-    let again = scene.issuer.revoke(&request(&form), &scene.clients, &scene.verifier(), NOW);
+    let again = scene.revoke(&form);
     assert_eq!(again, Err(Refusal::Replayed));
 }
 
@@ -84,7 +84,7 @@ fn keys_that_were_not_fetched_are_the_servers_fault() {
     let token = scene.post(&by_secret("")).unwrap().access_token;
     let form = by_secret(&format!("&token={token}"));
     let stale = NOW.saturating_add(Span::from_secs(7 * 60 * 60));
-    let found = scene.issuer.introspect(&request(&form), &scene.clients, &scene.verifier(), stale);
+    let found = scene.introspect_at(&form, stale);
     let refusal = found.unwrap_err();
     assert_eq!((refusal.code(), refusal.code().http_status()), (Code::TemporarilyUnavailable, 503));
     assert!(refusal.retry_after().is_some());

@@ -8,8 +8,8 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use issuer::{
-    Authentication, Client, ClientBinding, ClientSecret, Granted, Issuer, KeyRing, Refusal, Registry, Replays, Request,
-    Settings, SigningAlgorithm, SigningKey, TOKEN_LIFETIME_DEFAULT,
+    Authentication, Client, ClientBinding, ClientSecret, Granted, Introspection, Issuer, KeyRing, Refusal, Registry,
+    Replays, Request, Revocation, Settings, SigningAlgorithm, SigningKey, TOKEN_LIFETIME_DEFAULT,
 };
 use oauth::{Algorithm, Keys, Need, Proofs, ScopeRule, Scopes, Thumbprint, Values, Verifier, base64url};
 use serde_json::{Value, json};
@@ -165,7 +165,18 @@ impl Scene {
     }
 
     pub(crate) fn ask_at(&self, request: &Request<'_>, now: Timestamp) -> Result<Granted, Refusal> {
-        self.issuer.token(request, &self.clients, &self.keys, &self.proofs, random(), now)
+        let asked = self.issuer.authenticate(request, &self.clients, now)?;
+        self.issuer.token(&asked, &self.keys, &self.proofs, random(), now)
+    }
+
+    pub(crate) fn introspect_at(&self, form: &str, now: Timestamp) -> Result<Introspection, Refusal> {
+        let asked = self.issuer.authenticate(&request(form), &self.clients, now)?;
+        self.issuer.introspect(&asked, &self.clients, &self.verifier(), now)
+    }
+
+    pub(crate) fn revoke(&self, form: &str) -> Result<Option<Revocation>, Refusal> {
+        let asked = self.issuer.authenticate(&request(form), &self.clients, NOW)?;
+        self.issuer.revoke(&asked, &self.clients, &self.verifier(), NOW)
     }
 
     /// Asks with a form and nothing else.

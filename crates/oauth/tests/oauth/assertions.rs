@@ -1,6 +1,8 @@
 //! What the token endpoint reads: client assertions, and DPoP proofs without a token.
 
-use oauth::{Algorithm, Assertion, AssertionError, HttpUri, Keys, ProofError, Proofs, Target, TokenError, Verifier};
+use oauth::{
+    Algorithm, Assertion, AssertionError, HttpUri, Keys, ProofError, Proofs, Spender, Target, TokenError, Verifier,
+};
 use serde_json::{Value, json};
 use types::TenantId;
 
@@ -46,12 +48,13 @@ fn a_proof_for_a_new_token_needs_no_token() {
     let headers: &[&[u8]] = &[proof.as_bytes()];
     let members: std::collections::BTreeMap<String, Value> = serde_json::from_value(signer.jwk()).unwrap();
     let expected = thumbprint_text(serde_json::to_string(&members).unwrap().as_bytes());
-    let found = proofs.check_token_request(headers, target, NOW);
+    let spender = Spender { tenant: TenantId::new(1), issuer: ISSUER, subject: "checkout" };
+    let found = proofs.check_token_request(headers, target, spender, NOW);
     assert_eq!(found.clone().map(|key| key.to_string()), Ok(expected));
-    assert_eq!(proofs.check_token_request(headers, target, NOW), Err(ProofError::Replayed));
+    assert_eq!(proofs.check_token_request(headers, target, spender, NOW), Err(ProofError::Replayed));
     // The same proof says nothing about a token.
     let key = found.unwrap();
-    assert!(matches!(proofs.check(headers, target, "token", key, NOW), Err(ProofError::Claim(_))));
+    assert!(matches!(proofs.check(headers, target, ("token", key), spender, NOW), Err(ProofError::Claim(_))));
 }
 
 #[test]

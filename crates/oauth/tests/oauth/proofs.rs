@@ -6,7 +6,7 @@ use oauth::{
     Target, Thumbprint, VerifiedToken,
 };
 use serde_json::{Value, json};
-use types::{Span, Timestamp};
+use types::{Span, TenantId, Timestamp};
 
 use crate::support::{NOW, NOW_S, Signer, remove, text, thumbprint_text, token, verifier, world};
 
@@ -344,16 +344,33 @@ fn the_same_id_of_another_sender_is_another_proof() {
 }
 
 #[test]
-fn the_memory_of_proofs_is_bounded() {
+fn the_memory_of_proofs_is_bounded_and_a_flood_leaves_room_for_others() {
     let mut scene = Scene::new(Algorithm::Es256);
-    scene.proofs = Proofs::new(vec![Algorithm::Es256], [7; 32], 3);
-    let proof = |scene: &Scene, number: u32| scene.proof(|_, claims| claims["jti"] = number.to_string().into());
-    for number in 0..3 {
-        assert_eq!(scene.check(&proof(&scene, number), NOW), Ok(()));
-    }
-    let error = scene.check(&proof(&scene, 3), NOW).unwrap_err();
+    scene.proofs = Proofs::new(vec![Algorithm::Es256], [7; 32], 90);
+    let number = std::cell::Cell::new(0);
+    let proof = |scene: &Scene| {
+        number.set(number.get() + 1);
+        scene.proof(|_, claims| claims["jti"] = number.get().to_string().into())
+    };
+    // How many of 90 proofs of a client are accepted.
+    let flood = |scene: &mut Scene, tenant: u32, subject: &str| {
+        (scene.verified.tenant, scene.verified.subject) = (TenantId::new(tenant), subject.to_owned());
+        (0..90).filter(|_| scene.check(&proof(scene), NOW).is_ok()).count()
+    };
+    assert_eq!(flood(&mut scene, 1, "a"), 30, "a third is what one client gets");
+    let first = scene.proof(|_, claims| claims["jti"] = "1".into());
+    assert_eq!(scene.check(&first, NOW), Err(SenderError::Proof(ProofError::Replayed)), "it forgets nothing");
+    let error = scene.check(&proof(&scene), NOW).unwrap_err();
     assert_eq!((&error, error.code()), (&SenderError::Proof(ProofError::Full), Code::TemporarilyUnavailable));
-    assert_eq!(scene.check(&proof(&scene, 2), NOW), Err(SenderError::Proof(ProofError::Replayed)));
+    assert_eq!(flood(&mut scene, 1, "b"), 10);
+    let of_tenant: usize = 40 + (0..50).map(|n| flood(&mut scene, 1, &n.to_string())).sum::<usize>();
+    assert!(
+        (40..=45).contains(&of_tenant),
+        "half is what one tenant gets, whatever the number of its clients: {of_tenant}"
+    );
+    assert_eq!(flood(&mut scene, 2, "a"), 15, "a client of another tenant gets a third of what is left");
+    let of_others: usize = (3..20).map(|tenant| flood(&mut scene, tenant, "a").min(1)).sum();
+    assert!(of_others >= 4, "tenants that come later find room: {of_others}");
     // A later nonce has room of its own.
     let later = NOW.saturating_add(NONCE_PERIOD);
     let next = scene.proof(|_, claims| claims["nonce"] = scene.proofs.nonce(later).into());

@@ -1,8 +1,9 @@
 //! Properties: a changed token is never accepted, and no input makes the readers panic.
 
 use oauth::jws::{Compact, EmbeddedKey};
-use oauth::{Algorithm, HttpUri, Keys, Proofs, Target, Thumbprint, Verifier, key_set_uri, presented};
+use oauth::{Algorithm, HttpUri, Keys, Proofs, Spender, Target, Thumbprint, Verifier, key_set_uri, presented};
 use proptest::prelude::*;
+use types::TenantId;
 
 use crate::support::{ISSUER, NOW, claims, header, key_set, published_keys, text, token, verifier, world};
 
@@ -22,7 +23,8 @@ fn read_everywhere(bytes: &[u8]) {
     let proofs = Proofs::new(vec![Algorithm::Es256], [1; 32], 10);
     let uri = HttpUri::parse("https://pay.example/").unwrap();
     let target = Target { method: "POST", uri: &uri };
-    assert!(proofs.check(&[bytes], target, "token", Thumbprint::of(b""), NOW).is_err());
+    let spender = Spender { tenant: TenantId::new(1), issuer: ISSUER, subject: "checkout" };
+    assert!(proofs.check(&[bytes], target, ("token", Thumbprint::of(b"")), spender, NOW).is_err());
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     assert!(!is_accepted(text));
     drop(HttpUri::parse(text));

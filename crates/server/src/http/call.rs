@@ -18,7 +18,7 @@ use futures_util::StreamExt as _;
 use types::ActorId;
 
 use crate::http::app::App;
-use crate::http::doors::Admitted;
+use crate::http::doors::{Admitted, LastRefused};
 use crate::http::failure::Failure;
 use crate::http::host::{Host, Proven};
 use crate::http::local::Local;
@@ -63,23 +63,30 @@ impl Call {
         let headers = parts.headers;
         let local = parts.extensions.get::<Local>().copied();
         let certificate = parts.extensions.get::<ClientCertificate>().copied();
+        let last_refused = parts.extensions.get::<LastRefused>();
         let from = parts.extensions.get().copied().unwrap_or(Address::of(Ipv4Addr::UNSPECIFIED.into()));
         let (app, caller, proven) = match route.scope {
             Some(scope) => {
-                let (app, caller, proven) = match local {
-                    Some(local) => host.of_local(local).await?,
+                let may = |tenant, has| {
+                    permitted_on_route(has, scope)?;
+                    host.permit_home(tenant, scope)
+                };
+                match local {
+                    Some(local) => {
+                        let (app, caller, proven) = host.of_local(local).await?;
+                        may(app.core.tenant(), caller.scopes)?;
+                        (app, caller, proven)
+                    }
                     None => {
                         let request = (parts.method.as_str(), parts.uri.path());
                         let found = host.find(request, &headers, (certificate, from)).await;
                         let found = found.map_err(|failure| host.doors.unauthenticated(from, failure))?;
-                        let quota = host.tenants.installation().requests_quota(found.0.core.tenant());
-                        *admitted = Some(host.doors.admit((&*found.0, quota), &found.1, &headers)?);
-                        found
+                        let client = found.client();
+                        *admitted = Some(host.admit(client, &headers, last_refused)?);
+                        may(client.tenant, found.scopes())?;
+                        host.let_in(found).await?
                     }
-                };
-                permitted_on_route(&caller, scope)?;
-                host.permit_home(&app, scope)?;
-                (app, caller, proven)
+                }
             }
             None => {
                 if matches!(route.body, Expected::Form(_)) {

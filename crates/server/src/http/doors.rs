@@ -1,5 +1,6 @@
 //! Where requests are admitted or refused, and the watch over how long they wait; see [`edge::admission`].
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,13 +9,11 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use edge::admission::{
     Address, Admission, By, Client, Limits, RATE_LIMIT, RATE_LIMIT_POLICY, Refusal, Standing, units,
 };
-use edge::auth::Caller;
-use engine::Sender;
 use tokio::sync::{Notify, Semaphore};
 use types::{Span, TenantId};
 
-use crate::clock::{Stopwatch, span};
-use crate::http::app::App;
+use crate::Core;
+use crate::clock::{Stopwatch, duration, span};
 use crate::http::failure::Failure;
 use crate::http::host::Host;
 use crate::metrics::Metrics;
@@ -23,10 +22,8 @@ use crate::metrics::Metrics;
 const TICK: Duration = Duration::from_millis(10);
 /// How long a window of measurements is, at the end of which limits change.
 const WINDOW: Duration = Duration::from_millis(100);
-/// How long the answer to a sender waits that ignores refusals, so that each of its connections asks at most ten times a second.
-const HELD_BACK: Duration = Duration::from_millis(100);
-/// Most answers that wait at the same time. Further ones are sent at once.
-const HELD_BACK_MAX: usize = 4_096;
+/// Most answers that wait at the same time, because their senders ignore refusals. Further ones are sent at once.
+const HELD_BACK_MAX: usize = 16_384;
 /// How often the log says how many requests were refused.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
@@ -38,6 +35,8 @@ pub(crate) struct Doors {
     is_watching: AtomicBool,
     begun: Notify,
     held_back: Semaphore,
+    /// Chosen at random, so that nobody can make two credentials look the same.
+    credentials: RandomState,
     metrics: Arc<Metrics>,
 }
 
@@ -50,6 +49,25 @@ pub(crate) struct Admitted {
     standing: Standing,
 }
 
+/// From whom the last request of a connection came, if it was refused. While its sender has no room for another request, the
+/// next ones are refused before anything else is done with them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LastRefused(Arc<Mutex<Option<Refused>>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Refused {
+    /// A hash of the credential, which every further request has to show as well.
+    credential: u64,
+    client: Client,
+    quota: Option<u32>,
+}
+
+impl LastRefused {
+    fn lock(&self) -> MutexGuard<'_, Option<Refused>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Doors {
     pub(crate) fn new(limits: Limits, metrics: Arc<Metrics>) -> Self {
         Self {
@@ -58,6 +76,7 @@ impl Doors {
             is_watching: AtomicBool::new(false),
             begun: Notify::new(),
             held_back: Semaphore::new(HELD_BACK_MAX),
+            credentials: RandomState::new(),
             metrics,
         }
     }
@@ -79,27 +98,51 @@ impl Doors {
         refusal.into()
     }
 
-    /// Admits a request of a caller, or refuses it. `quota` is the quota of the tenant, if it has one.
+    /// Admits a request of a client, or refuses it and notes that for the connection. `quota` is the quota of the tenant, if it has
+    /// one.
     ///
     /// # Errors
     /// If the request is refused.
     pub(crate) fn admit(
         &self,
-        (app, quota): (&App, Option<u32>),
-        caller: &Caller,
-        headers: &HeaderMap,
+        client: Client,
+        quota: Option<u32>,
+        (headers, last_refused): (&HeaderMap, Option<&LastRefused>),
     ) -> Result<Admitted, Failure> {
-        let api_key = match caller.sender {
-            Sender::ApiKey(credential) => Some(credential),
-            Sender::Token { .. } => None,
-        };
-        let client = Client { tenant: app.core.tenant(), actor: caller.actor, api_key };
-        let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let units = units(declared.unwrap_or(0));
+        let units = declared_units(headers);
         let asked = self.lock().ask(self.now(), client, units, quota);
+        if let (Err(_), Some(last), Some(credential)) = (&asked, last_refused, self.credential(headers)) {
+            *last.lock() = Some(Refused { credential, client, quota });
+        }
         let standing = asked.map_err(|refusal| self.refused(refusal))?;
         self.metrics.requests_admitted.inc();
         Ok(Admitted { client, quota, units, standing })
+    }
+
+    /// A hash of the credential of a request that has one.
+    fn credential(&self, headers: &HeaderMap) -> Option<u64> {
+        Some(self.credentials.hash_one(headers.get(header::AUTHORIZATION)?.as_bytes()))
+    }
+
+    /// Refuses a request if the last one of its connection was refused, had the same credential, and its sender still has no room.
+    /// `may_be_refused` says whether a request like this is ever refused unread.
+    /// To find out who sent a request, where it goes and how it is logged costs most of what a refusal costs.
+    pub(crate) fn refuse_again(
+        &self,
+        last_refused: &LastRefused,
+        headers: &HeaderMap,
+        may_be_refused: impl FnOnce() -> bool,
+    ) -> Option<Failure> {
+        let mut last = last_refused.lock();
+        let Refused { credential, client, quota } = (*last)?;
+        if self.credential(headers) == Some(credential)
+            && may_be_refused()
+            && let Some(refusal) = self.lock().refuse(self.now(), client, declared_units(headers), quota)
+        {
+            return Some(self.refused(refusal));
+        }
+        *last = None;
+        None
     }
 
     /// Counts the body of an admitted request if it is larger than its head said.
@@ -145,13 +188,17 @@ impl Doors {
         }
     }
 
-    /// Delays the answer to a sender that ignores refusals.
-    pub(crate) async fn hold_back(&self, failure: &Failure) {
-        if failure.refusal().is_some_and(|refusal| refusal.is_ignored)
-            && let Ok(_waits) = self.held_back.try_acquire()
-        {
-            tokio::time::sleep(HELD_BACK).await;
+    /// Delays a refusal as [`Refusal::late`] says, but not longer than until the server begins to stop. Returns for how long.
+    pub(crate) async fn hold_back(&self, failure: &Failure, core: &Core) -> Duration {
+        let late = failure.refusal().map_or(Span::ZERO, |refusal| refusal.late);
+        if late == Span::ZERO {
+            return Duration::ZERO;
         }
+        let Ok(_waits) = self.held_back.try_acquire() else { return Duration::ZERO };
+        let since = Stopwatch::start();
+        let mut stopping = core.stopping();
+        drop(tokio::time::timeout(duration(late), stopping.wait_for(|is_stopping| *is_stopping)).await);
+        since.elapsed()
     }
 
     fn end_window(&self, length: Duration, lag: Duration, waits: &[(TenantId, Duration)]) -> bool {
@@ -167,6 +214,12 @@ impl Doors {
         self.metrics.set_admission(lag.as_secs_f64(), longest.as_secs_f64(), limit);
         is_calm
     }
+}
+
+/// The units of a request by what its head says.
+fn declared_units(headers: &HeaderMap) -> u64 {
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    units(declared.unwrap_or(0))
 }
 
 /// Adds how a client stands with its limits to an answer.

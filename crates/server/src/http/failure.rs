@@ -69,7 +69,9 @@ fn challenges(problem: &Problem) -> Vec<HeaderValue> {
     let because = |code: oauth::Code| Some((code, problem.detail()));
     if code == ErrorCode::InsufficientScope {
         let refused = because(oauth::Code::InsufficientScope);
-        return HeaderValue::from_str(&oauth::challenge(Scheme::Bearer, refused, &[])).into_iter().collect();
+        let scope = problem.needed().map(|needed| needed.names().collect::<Vec<_>>().join(" "));
+        let challenge = oauth::challenge(Scheme::Bearer, refused, scope.as_deref(), &[]);
+        return HeaderValue::from_str(&challenge).into_iter().collect();
     }
     if code.status() != 401 {
         return Vec::new();
@@ -82,7 +84,8 @@ fn challenges(problem: &Problem) -> Vec<HeaderValue> {
     let dpop = codes.iter().find(|(known, _)| *known == code).and_then(|(_, code)| because(*code));
     let bearer = dpop.filter(|_| code == ErrorCode::InvalidToken);
     let algorithms = &issuer::ASSERTION_ALGORITHMS;
-    let both = [oauth::challenge(Scheme::Bearer, bearer, algorithms), oauth::challenge(Scheme::Dpop, dpop, algorithms)];
+    let both = [(Scheme::Bearer, bearer), (Scheme::Dpop, dpop)]
+        .map(|(scheme, refused)| oauth::challenge(scheme, refused, None, algorithms));
     both.iter().filter_map(|challenge| HeaderValue::from_str(challenge).ok()).collect()
 }
 
@@ -115,6 +118,7 @@ impl From<Unopened> for Failure {
             Unopened::Suspended(tenant) => return suspended(tenant).into(),
             Unopened::Failed(..) => ErrorCode::TenantUnavailable,
             Unopened::Opening(_) => ErrorCode::TenantOpening,
+            Unopened::TooManyOpen(..) => ErrorCode::TooManyOpenTenants,
             Unopened::Stopping => ErrorCode::Stopping,
         };
         Problem::new(code, unopened.to_string()).into()

@@ -6,17 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use api::installation::TenantState;
 use api::{ErrorCode, Problem, Scope};
 use axum::http::HeaderMap;
-use edge::admission::Address;
+use edge::admission::{Address, Client};
 use edge::auth::{AuthError, Caller, Presented};
 use engine::{AdmitSubject, PrincipalKind, Sender};
-use oauth::{Scopes, VerifiedToken};
+use oauth::VerifiedToken;
 use types::{ActorId, CredentialId, RequestId, TenantId, TokenSubject, shorten};
 use vault::{ApiKey, KeyTenant};
 
 use crate::awake::Activity;
 use crate::http::app::App;
 use crate::http::call::only;
-use crate::http::doors::Doors;
+use crate::http::doors::{Admitted, Doors, LastRefused};
 use crate::http::failure::Failure;
 use crate::http::issuing::values;
 use crate::identity::{Asked, Identity, LetIn, TokenRefusal, fetch_now};
@@ -53,7 +53,8 @@ impl Host {
         format!("{:08x}-{}", self.process, self.requests.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Finds the tenant and the caller of a request by its credential, which came from an address.
+    /// Finds out by its credential who sent a request, which came from an address. It leaves no trace yet, so that a request that
+    /// is not admitted has none.
     ///
     /// # Errors
     /// If there is no valid credential, or if its tenant is suspended or not available.
@@ -62,7 +63,7 @@ impl Host {
         (method, path): (&str, &str),
         headers: &HeaderMap,
         (certificate, from): (Option<ClientCertificate>, Address),
-    ) -> Result<(Arc<App>, Caller, Proven), Failure> {
+    ) -> Result<Found, Failure> {
         let at = self.home().core.now();
         let authorization = only(headers, "Authorization")?;
         if authorization.is_some_and(is_token) {
@@ -77,7 +78,7 @@ impl Host {
         match presented.api_key() {
             Ok(key) => {
                 let (app, caller) = self.of_api_key(&key, presented).await?;
-                Ok((app, caller, Proven::ApiKey(key.credential())))
+                Ok(Found::ApiKey { app, caller, key: key.credential() })
             }
             Err(error) => {
                 // Whoever guesses learns nothing more after too many failures. An API key costs one hash, so it is always checked.
@@ -88,7 +89,7 @@ impl Host {
     }
 
     /// Access tokens: who they are about, in their tenant.
-    async fn of_token(&self, asked: Asked<'_>, from: Address) -> Result<(Arc<App>, Caller, Proven), Failure> {
+    async fn of_token(&self, asked: Asked<'_>, from: Address) -> Result<Found, Failure> {
         let home = self.home();
         let now = home.core.now();
         let known = self.identity().known(asked.token, now);
@@ -107,11 +108,6 @@ impl Host {
             }
         };
         let token = &let_in.verified.token;
-        if token.scopes == Scopes::default() {
-            // Before it becomes a principal, of which a tenant has a limited number.
-            let detail = "no rule of the issuer gives this token a scope";
-            return Err(Problem::new(ErrorCode::InsufficientScope, detail).into());
-        }
         let tenant = token.tenant;
         if tenant != home.core.tenant() {
             let known = self.tenants.known(tenant).ok_or_else(|| unknown_tenant(tenant))?;
@@ -119,20 +115,34 @@ impl Host {
                 return Err(suspended(tenant).into());
             }
         }
-        let app = match self.tenants.at_hand(tenant).0 {
-            Some(open) => open,
-            None => self.tenants.app(tenant, For::Request).await?,
+        let subject = TokenSubject::new(&token.issuer, &token.subject);
+        let subject = subject.map_err(|error| Problem::new(ErrorCode::InvalidToken, error.to_string()))?;
+        Ok(Found::Token { subject, let_in })
+    }
+
+    /// Lets in who sent a request, once it is admitted and permitted: opens the tenant of a token, and adds the principal that it is
+    /// about if this is its first request.
+    ///
+    /// # Errors
+    /// If the tenant is not available, or has as many principals as it can.
+    pub(crate) async fn let_in(&self, found: Found) -> Result<(Arc<App>, Caller, Proven), Failure> {
+        let (subject, let_in) = match found {
+            Found::ApiKey { app, caller, key } => return Ok((app, caller, Proven::ApiKey(key))),
+            Found::Token { subject, let_in } => (subject, let_in),
         };
-        let actor = self.principal(&app, token).await?;
+        let token = &let_in.verified.token;
+        let app = match self.tenants.at_hand(token.tenant).0 {
+            Some(open) => open,
+            None => self.tenants.app(token.tenant, For::Request).await?,
+        };
+        let actor = self.principal(&app, subject, token).await?;
         let scopes = token.scopes.0;
         let caller = Caller { actor, sender: Sender::Token { scopes }, scopes };
         Ok((app, caller, Proven::Token(let_in)))
     }
 
     /// The principal that a token is about. Its first request adds it.
-    async fn principal(&self, app: &App, token: &VerifiedToken) -> Result<ActorId, Failure> {
-        let subject = TokenSubject::new(&token.issuer, &token.subject);
-        let subject = subject.map_err(|error| Problem::new(ErrorCode::InvalidToken, error.to_string()))?;
+    async fn principal(&self, app: &App, subject: TokenSubject, token: &VerifiedToken) -> Result<ActorId, Failure> {
         if let Some(actor) = app.subject(&subject) {
             return Ok(actor);
         }
@@ -142,6 +152,20 @@ impl Host {
         let (_, actor) = answered.map_err(|refusal| Problem::from(&refusal))?;
         app.note_subject(subject, actor);
         Ok(actor)
+    }
+
+    /// Admits a request of a client, or refuses it.
+    ///
+    /// # Errors
+    /// If the request is refused.
+    pub(crate) fn admit(
+        &self,
+        client: Client,
+        headers: &HeaderMap,
+        last_refused: Option<&LastRefused>,
+    ) -> Result<Admitted, Failure> {
+        let quota = self.tenants.installation().requests_quota(client.tenant);
+        self.doors.admit(client, quota, (headers, last_refused))
     }
 
     /// What is known about access tokens.
@@ -183,22 +207,47 @@ impl Host {
     ///
     /// # Errors
     /// If the route is for the first tenant only, and the caller is of another one.
-    pub(crate) fn permit_home(&self, app: &App, scope: Scope) -> Result<(), Problem> {
-        if Scope::INSTALLATION.contains(scope) { self.only_home(app) } else { Ok(()) }
+    pub(crate) fn permit_home(&self, tenant: TenantId, scope: Scope) -> Result<(), Problem> {
+        if Scope::INSTALLATION.contains(scope) { self.only_home(tenant) } else { Ok(()) }
     }
 
     /// Refuses a caller of another tenant than the first.
     ///
     /// # Errors
     /// If the caller is of another tenant.
-    pub(crate) fn only_home(&self, app: &App) -> Result<(), Problem> {
-        let (home, tenant) = (self.home().core.tenant(), app.core.tenant());
+    pub(crate) fn only_home(&self, tenant: TenantId) -> Result<(), Problem> {
+        let home = self.home().core.tenant();
         if tenant == home {
             return Ok(());
         }
         let detail =
             format!("only credentials of tenant {home} administer the installation, this one is of tenant {tenant}");
         Err(Problem::new(ErrorCode::FirstTenantOnly, detail))
+    }
+}
+
+/// Who sent a request, before it is admitted.
+#[derive(Debug)]
+pub(crate) enum Found {
+    ApiKey { app: Arc<App>, caller: Caller, key: CredentialId },
+    Token { subject: TokenSubject, let_in: LetIn },
+}
+
+impl Found {
+    /// What limits of requests are about.
+    pub(crate) fn client(&self) -> Client {
+        match self {
+            Self::ApiKey { app, key, .. } => Client::of_api_key(app.core.tenant(), *key),
+            Self::Token { subject, let_in } => Client::of_subject(let_in.verified.token.tenant, subject),
+        }
+    }
+
+    /// The scopes of the credential, as bits.
+    pub(crate) fn scopes(&self) -> u32 {
+        match self {
+            Self::ApiKey { caller, .. } => caller.scopes,
+            Self::Token { let_in, .. } => let_in.verified.token.scopes.0,
+        }
     }
 }
 

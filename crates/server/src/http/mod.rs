@@ -61,15 +61,15 @@ impl From<TcpListener> for Listening {
 
 /// Answers requests until `until` resolves. Then it finishes open requests; see [`connections::serve`].
 pub(crate) async fn serve(host: Arc<Host>, listening: Listening, until: impl Future<Output = ()> + Send + 'static) {
-    let core = host.home().core.clone();
     let Listening { listener, tls } = listening;
-    let following = tls.clone().map(|tls| tokio::spawn(tls.follow_files(Arc::clone(&core.shared().metrics))));
+    let metrics = Arc::clone(&host.home().core.shared().metrics);
+    let following = tls.clone().map(|tls| tokio::spawn(tls.follow_files(metrics)));
     let active = Arc::clone(&host);
     let awake = tokio::spawn(async move { active.activity.stay_awake().await });
     let watch = tokio::spawn(doors::watch(Arc::clone(&host)));
-    let connections_max = descriptors::connections_max(descriptors::limit());
+    let connections_max = descriptors::Shares::now(host.tenants.open_wanted()).connections;
     let bounds = connections::Bounds { connections_max, patience: connections::Patience::STANDARD };
-    connections::serve(&core, (listener, tls), router(host), bounds, until).await;
+    connections::serve(&host, (listener, tls), bounds, until).await;
     awake.abort();
     watch.abort();
     if let Some(following) = following {
@@ -111,12 +111,19 @@ async fn answer_to(host: Arc<Host>, route: &'static Route, request: Request) -> 
     let mut response = match Call::receive(Arc::clone(&host), route, request, &mut admitted).await {
         Ok(call) => {
             let by = (call.app.core.tenant(), call.caller.actor);
-            let response = Box::pin(handle(call)).await.unwrap_or_else(Failure::into_response);
+            let response = match Box::pin(handle(call)).await {
+                Ok(response) => response,
+                Err(failure) => {
+                    // The endpoints of the issuer know only then who asks.
+                    let waited = host.doors.hold_back(&failure, &host.home().core).await;
+                    observe::waited(waited, failure.into_response())
+                }
+            };
             observe::by(by, response)
         }
         Err(failure) => {
-            host.doors.hold_back(&failure).await;
-            failure.into_response()
+            let waited = host.doors.hold_back(&failure, &host.home().core).await;
+            observe::waited(waited, failure.into_response())
         }
     };
     if let Some(admitted) = admitted {
@@ -139,8 +146,8 @@ async fn handle(call: Call) -> Handled {
         Operation::GetCheckpoint => proofs::checkpoint(call).await,
         Operation::GetProofKeys => proofs::keys(&call),
         Operation::GetTile => proofs::tile(call).await,
-        Operation::ListSegments => segments::list(call).await,
-        Operation::ReadSegment => segments::read(call).await,
+        Operation::ListSegments | Operation::ListInstallationSegments => segments::list(call).await,
+        Operation::ReadSegment | Operation::ReadInstallationSegment => segments::read(call).await,
         Operation::CreateTenant => tenants::create(call).await,
         Operation::ListTenants => tenants::list(&call),
         Operation::ListInstallationAudit => tenants::audit(call).await,

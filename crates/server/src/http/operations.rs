@@ -58,7 +58,7 @@ fn quality(headers: &HeaderMap, media_type: &str) -> f32 {
 pub(crate) fn confirm_clock(call: &Call) -> Handled {
     requests::verb(&call.body)?;
     // The clock is that of the machine, and all tenants go by it.
-    call.host.only_home(&call.app)?;
+    call.host.only_home(call.app.core.tenant())?;
     let Confirmed { now, was_doubted } = call.host.tenants.confirm_clock(call.caller.actor);
     Ok(found(&ClockConfirmed::new(now, was_doubted)))
 }

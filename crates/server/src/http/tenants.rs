@@ -64,8 +64,8 @@ async fn changed(call: Call, change: Change) -> Result<Response, Failure> {
 /// Who administered the installation: the audit of the system journal. Its entries name tenants, so reading them takes the scope
 /// that listing tenants takes.
 pub(crate) async fn audit(call: Call) -> Handled {
-    call.host.only_home(&call.app)?;
-    permitted_on_route(&call.caller, Scope::TENANTS_READ)?;
+    call.host.only_home(call.app.core.tenant())?;
+    permitted_on_route(call.caller.scopes, Scope::TENANTS_READ)?;
     let system = call.host.tenants.system();
     let history = CursorOrigin { origin: system.identity().origin, shard: system.shard() };
     let wanted = AuditWanted::read(&call.head.parameters, history)?;

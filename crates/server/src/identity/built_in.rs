@@ -1,7 +1,7 @@
 //! The built-in issuer in a running server: its keys in a file, and their rotation.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use api::Scope;
 use api::installation::SigningKeysShown;
@@ -17,7 +17,10 @@ const FILE: &str = "signing.keys";
 #[derive(Debug)]
 pub(crate) struct BuiltIn {
     pub(crate) issuer: Issuer,
-    keys: Mutex<KeyRing>,
+    /// The present keys. Nobody waits for them: a change is on disk before it takes their place.
+    keys: RwLock<Arc<KeyRing>>,
+    /// Held during a change, so that there is one at a time.
+    changes: Mutex<()>,
     directory: Directory,
 }
 
@@ -64,7 +67,7 @@ impl BuiltIn {
             Some(bytes) => KeyRing::from_document(&bytes).map_err(|error| KeysError::Document(path, error))?,
             None => KeyRing::new(new_key(), new_key(), now)?,
         };
-        let built_in = Self { issuer, keys: Mutex::new(keys), directory };
+        let built_in = Self { issuer, keys: RwLock::new(Arc::new(keys)), changes: Mutex::default(), directory };
         built_in.change(|keys| {
             keys.expire(now);
             Ok(())
@@ -76,17 +79,18 @@ impl BuiltIn {
         self.issuer.name()
     }
 
-    /// Calls `with` with the present keys.
-    pub(crate) fn with_keys<T>(&self, with: impl FnOnce(&KeyRing) -> T) -> T {
-        with(&self.keys.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The present keys.
+    pub(crate) fn keys(&self) -> Arc<KeyRing> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn shown(&self) -> SigningKeysShown {
-        self.with_keys(|keys| SigningKeysShown {
+        let keys = self.keys();
+        SigningKeysShown {
             active: keys.active().kid().to_owned(),
             next: keys.next().kid().to_owned(),
             retired: keys.kids().skip(2).map(str::to_owned).collect(),
-        })
+        }
     }
 
     /// The next key starts to sign. It blocks on the disk.
@@ -101,7 +105,8 @@ impl BuiltIn {
 
     /// Whether a key is to be replaced, or to be published no longer.
     pub(crate) fn is_due(&self, now: Timestamp) -> (bool, bool) {
-        self.with_keys(|keys| (keys.rotate_at() <= now, keys.expire_at().is_some_and(|at| at <= now)))
+        let keys = self.keys();
+        (keys.rotate_at() <= now, keys.expire_at().is_some_and(|at| at <= now))
     }
 
     /// Removes keys whose tokens have all expired.
@@ -112,16 +117,16 @@ impl BuiltIn {
         })
     }
 
-    /// Changes the keys. They are on disk before anything is signed with them.
+    /// Changes the keys. They are on disk before anything is signed with them; until then, the earlier ones sign.
     fn change(&self, change: impl FnOnce(&mut KeyRing) -> Result<(), RotationError>) -> Result<(), KeysError> {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         // Keys cannot be copied, so the change happens on what is read back from their document.
-        let mut changed =
-            KeyRing::from_document(&keys.to_document()).map_err(|error| KeysError::Document(FILE.into(), error))?;
+        let mut changed = KeyRing::from_document(&self.keys().to_document())
+            .map_err(|error| KeysError::Document(FILE.into(), error))?;
         change(&mut changed)?;
         let written = disk::write_atomically(&self.directory, FILE, &changed.to_document());
         written.map_err(|error| KeysError::Write(format!("{error:?}")))?;
-        *keys = changed;
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(changed);
         Ok(())
     }
 
@@ -130,7 +135,7 @@ impl BuiltIn {
         if let Err(error) = verifier.put(self.issuer.verifier_settings(rules())) {
             tracing::error!(%error, "tokens of the built-in issuer cannot be verified");
         }
-        let jwks = self.with_keys(KeyRing::jwks);
+        let jwks = self.keys().jwks();
         if let Some(set) = verifier.keys(self.name()) {
             set.start_fetch(now, Need::Age);
             set.fetched(now, Keys::parse(jwks.as_bytes()).ok());
@@ -167,5 +172,34 @@ fn read(directory: &Directory) -> std::io::Result<Option<Vec<u8>>> {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn keys_sign_while_others_are_written_to_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = Timestamp::from_ns(1_795_000_000_000_000_000);
+        let built_in = BuiltIn::open(folder.path(), ("https://pay.example", false), now).unwrap();
+        let before = built_in.keys().next().kid().to_owned();
+        let (asked, answered) = mpsc::sync_channel(1);
+        let changed = std::thread::scope(|scope| {
+            built_in.change(|keys| {
+                scope.spawn(|| asked.send(built_in.keys().active().kid().to_owned()));
+                let active = keys.active().kid().to_owned();
+                assert_eq!(answered.recv_timeout(Duration::from_secs(20)), Ok(active), "nobody waits for the change");
+                keys.rotate(now, new_key())
+            })
+        });
+        changed.unwrap();
+        assert_eq!(built_in.keys().active().kid(), before);
+        let again = BuiltIn::open(folder.path(), ("https://pay.example", false), now).unwrap();
+        assert_eq!(again.keys().jwks(), built_in.keys().jwks(), "the keys are on disk");
     }
 }

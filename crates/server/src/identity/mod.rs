@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use engine::{Setting, SettingKind};
+use issuer::Registry;
 use oauth::{Algorithm, HttpUri, PROOFS_PER_NONCE_MAX, Proofs, TokenCache, Verifier};
 use tokio::sync::watch;
 use types::{SettingName, Timestamp};
@@ -25,7 +26,7 @@ pub(crate) use tokens::{Asked, LetIn, TokenRefusal};
 pub(crate) use upkeep::keep;
 
 /// Most verified tokens that are remembered: about 1 KiB each.
-const TOKENS_MAX: usize = 1 << 16;
+pub const TOKENS_MAX: usize = 1 << 16;
 /// What DPoP proofs may be signed with.
 const PROOF_ALGORITHMS: [Algorithm; 8] = issuer::ASSERTION_ALGORITHMS;
 
@@ -147,6 +148,18 @@ impl Identity {
         if let Some(built_in) = self.built_in() {
             built_in.publish(&mut self.verifier_mut(), now);
         }
+    }
+}
+
+/// Each question takes the lock for itself, so that a change of settings does not wait until a signature is made or checked. Only for
+/// those who hold none of the locks.
+impl Registry for Identity {
+    fn client(&self, id: &str) -> Option<Arc<issuer::Client>> {
+        self.settings().client(id)
+    }
+
+    fn is_revoked(&self, jti: &str) -> bool {
+        self.settings().is_revoked(jti)
     }
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use api::{ErrorCode, Problem};
-use oauth::{Code, HttpUri, Scheme, Sender, Target, Thumbprint, TokenError, Verified, VerifiedToken};
+use oauth::{
+    Code, HttpUri, ProofError, Scheme, Sender, SenderError, Target, Thumbprint, TokenError, Verified, VerifiedToken,
+};
 use types::Timestamp;
 
 use super::Identity;
@@ -107,7 +109,7 @@ impl Identity {
             return refused(format!("the token expired at {}", token.expires_at));
         }
         if let Some(built_in) = self.built_in().filter(|built_in| *built_in.name() == *token.issuer) {
-            if built_in.issuer.is_current(token, &*self.settings()) {
+            if built_in.issuer.is_current(token, self) {
                 return Ok(());
             }
             return refused("the token or its client was revoked".to_owned());
@@ -134,7 +136,13 @@ impl Identity {
         let uri =
             uri.ok_or_else(|| problem(Code::InvalidDpopProof, "the address of the request is not one".to_owned()))?;
         let sender = Sender { scheme, certificate, proofs, target: Target { method, uri: &uri } };
-        sender.check(text, token, &self.proofs, now).map_err(|error| problem(error.code(), error.to_string()))
+        sender.check(text, token, &self.proofs, now).map_err(|error| {
+            if error == SenderError::Proof(ProofError::Full) {
+                // Nothing is wrong with the token or its issuer.
+                return Problem::new(ErrorCode::RateLimited, error.to_string());
+            }
+            problem(error.code(), error.to_string())
+        })
     }
 }
 

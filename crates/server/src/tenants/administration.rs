@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use api::installation::{NewTenant, Quotas, Tenant, TenantState};
 use api::{ErrorCode, Problem};
-use datadir::{JOURNAL, ShardPlace};
+use datadir::{JOURNAL, ShardPlace, TENANTS};
 use disk::Directory;
 use engine::{Expected, Made, PutSetting, SettingKind};
 use types::{ActorId, RequestId, Seq, TenantId};
@@ -91,7 +91,9 @@ impl Tenants {
                 return Err(Problem::new(ErrorCode::TenantNotFound, detail).at("/sandbox_of").into());
             }
         }
-        let newest = all.iter().map(|(number, _)| number.get()).max().unwrap_or_default();
+        let known = all.iter().map(|(number, _)| number.get()).max().unwrap_or_default();
+        // A system journal that was restored to an earlier point does not know tenants that were created later.
+        let newest = known.max(newest_tenant_directory(&self.options.data).unwrap_or_default());
         let number = newest.max(self.home.core.tenant().get()).max(ShardPlace::FIRST_TENANT.get()).saturating_add(1);
         let number = TenantId::new(number);
         let place = ShardPlace::of_tenant(&self.options.data, number).ok_or_else(|| {
@@ -99,17 +101,35 @@ impl Tenants {
             Problem::new(ErrorCode::TooManyTenants, detail)
         })?;
         let tenant = Tenant { name, mode, sandbox_of, state: TenantState::Creating, quotas, request };
+        let room = self.take_room(number).await?;
+        let created = self.create_at(by, (number, tenant), &place).await;
+        if let Some(slot) = self.lock().known.get_mut(&number)
+            && matches!(slot.state, State::Opening(_))
+        {
+            // Nothing was opened.
+            slot.state = State::Closed;
+        }
+        drop(room);
+        let key = created?;
+        tracing::info!(tenant = number.get(), actor = by.actor.get(), "a tenant was created");
+        Ok((number, Made::Now, Some(key)))
+    }
+
+    async fn create_at(
+        self: &Arc<Self>,
+        by: By,
+        (number, tenant): (TenantId, Tenant),
+        place: &ShardPlace,
+    ) -> Result<String, Failure> {
         let version = self.put(by, number, &tenant, Expected::Absent).await?;
-        let made = self.make(number, &place).await;
-        let key = made.map_err(|why| {
+        let key = self.make(number, place).await.map_err(|why| {
             tracing::error!(tenant = number.get(), why, "a tenant cannot be created");
             let detail = format!("tenant {number} cannot be created; the server log says why");
             Problem::new(ErrorCode::TenantUnavailable, detail)
         })?;
         // From here on the tenant exists.
         self.put(by, number, &Tenant { state: TenantState::Active, ..tenant }, Expected::Version(version)).await?;
-        tracing::info!(tenant = number.get(), actor = by.actor.get(), "a tenant was created");
-        Ok((number, Made::Now, Some(key)))
+        Ok(key)
     }
 
     /// Makes the journal of a new tenant and its first API key, and opens it.
@@ -267,7 +287,7 @@ impl Tenants {
                 slot.close_if(|_| true);
                 match &slot.state {
                     State::Closed | State::Failed { .. } => return Ok(()),
-                    State::Moving(_) => false,
+                    State::Opening(_) | State::Closing(_) => false,
                     State::Open(_) => true,
                 }
             };
@@ -286,6 +306,13 @@ impl Tenants {
 
 const fn is_usable(state: TenantState) -> bool {
     matches!(state, TenantState::Active | TenantState::Suspended)
+}
+
+/// The highest number of a tenant that has a directory.
+pub(crate) fn newest_tenant_directory(data: &Path) -> Option<u32> {
+    let numbers =
+        std::fs::read_dir(data.join(TENANTS)).ok()?.filter_map(|item| item.ok()?.file_name().to_str()?.parse().ok());
+    numbers.filter(|number| ShardPlace::of_tenant(data, TenantId::new(*number)).is_some()).max()
 }
 
 pub(crate) fn not_found(number: TenantId) -> Problem {

@@ -11,7 +11,7 @@ use types::TenantId;
 use vault::KeyTenant;
 
 use super::slots::{Due, Open, State};
-use super::{For, Tenants};
+use super::{For, Tenants, Unopened, ended};
 use crate::clock::Stopwatch;
 use crate::http::App;
 use crate::open::{OpenError, Stopped};
@@ -29,15 +29,28 @@ impl Tenants {
     /// and opens those where something is due. Runs until it is dropped.
     pub(crate) async fn run(self: Arc<Self>) {
         let mut look = tokio::time::interval(LOOK_EVERY);
+        let mut were_put_off = 0;
         loop {
             look.tick().await;
             self.finish().await;
+            let mut put_off = 0;
             for tenant in self.to_open() {
                 // One after another, so that they do not take the disk from requests.
-                if let Err(error) = self.app(tenant, For::Due).await {
-                    tracing::warn!(tenant = tenant.get(), %error, "a tenant cannot be opened");
+                match self.app(tenant, For::Due).await {
+                    Ok(app) => drop(app),
+                    Err(Unopened::TooManyOpen(..)) => put_off += 1,
+                    Err(error) => tracing::warn!(tenant = tenant.get(), %error, "a tenant cannot be opened"),
                 }
+                self.close_idle();
             }
+            if put_off > 0 && were_put_off == 0 {
+                tracing::warn!(
+                    put_off,
+                    open_max = self.open_max,
+                    "something is due in tenants that cannot be opened: too many are open"
+                );
+            }
+            were_put_off = put_off;
             self.close_idle();
         }
     }
@@ -63,10 +76,12 @@ impl Tenants {
     }
 
     /// Opens a tenant. `moved` is dropped at the end.
-    pub(super) async fn open(self: Arc<Self>, tenant: TenantId, moved: watch::Sender<()>) {
+    pub(super) async fn open(self: Arc<Self>, tenant: TenantId, why: For, moved: watch::Sender<()>) {
         let opened = self.open_shard(tenant, FirstKey::Never).await;
+        // The request that waits takes it in a moment, so it is not the one that had no request for longest.
+        let used = (why == For::Request).then(Stopwatch::start);
         match opened {
-            Ok(shard) => self.begin_keeping(tenant, shard, None),
+            Ok(shard) => self.begin_keeping(tenant, shard, used),
             Err(why) => self.note_failed(tenant, &why),
         }
         drop(moved);
@@ -133,7 +148,7 @@ impl Tenants {
         let moved = closed.unwrap_or_else(|| {
             let (moved, moving) = watch::channel(());
             if let Some(slot) = self.lock().known.get_mut(&tenant) {
-                slot.state = State::Moving(moving);
+                slot.state = State::Closing(moving);
             }
             moved
         });
@@ -193,13 +208,10 @@ impl Tenants {
                     // A request that was given up on may still be counted.
                     slot.close_now();
                 }
-                slots.known.values().find_map(|slot| match &slot.state {
-                    State::Moving(moving) => Some(moving.clone()),
-                    State::Closed | State::Open(_) | State::Failed { .. } => None,
-                })
+                slots.known.values().find_map(|slot| slot.state.moving().cloned())
             };
-            let Some(mut moving) = moving else { return };
-            while moving.changed().await.is_ok() {}
+            let Some(moving) = moving else { return };
+            ended(moving).await;
         }
     }
 }

@@ -21,12 +21,13 @@ use types::TenantId;
 
 use crate::clock::Clocks;
 use crate::core::Core;
+use crate::descriptors;
 use crate::http::App;
 use crate::identity::Fetch;
 use crate::open::Options;
-pub(crate) use crate::tenants::administration::{By, Change, not_found};
+pub(crate) use crate::tenants::administration::{By, Change, newest_tenant_directory, not_found};
 pub(crate) use crate::tenants::installation::Installation;
-use crate::tenants::slots::{Slot, Slots, State};
+use crate::tenants::slots::{Room, Slots, State};
 
 /// Most tenants that are opened at the same time.
 const OPENINGS_MAX: usize = 2;
@@ -49,6 +50,11 @@ pub(crate) enum Unopened {
     /// It takes too long, or too many requests wait.
     #[error("tenant {0} is being opened; try again in a second")]
     Opening(TenantId),
+    /// As many tenants as may be open have requests in progress.
+    #[error(
+        "tenant {0} cannot be opened now: {1} other tenants are open, which is the limit, and all have requests in progress"
+    )]
+    TooManyOpen(TenantId, usize),
     #[error("the server is stopping")]
     Stopping,
 }
@@ -65,6 +71,8 @@ pub(crate) struct Tenants {
     system: Core,
     installation: Arc<Installation>,
     slots: Mutex<Slots>,
+    /// Most tenants that are open at the same time, the first not counted.
+    open_max: usize,
     opening: Semaphore,
     waiting: Semaphore,
     /// Held while tenants are created, changed or removed.
@@ -87,7 +95,16 @@ impl Tenants {
         installation: Arc<Installation>,
     ) -> Arc<Self> {
         let home = App::new(home, Arc::clone(&installation));
+        let open_max = descriptors::Shares::now(options.open_tenants).tenants;
+        if open_max < options.open_tenants {
+            tracing::warn!(
+                open_max,
+                wanted = options.open_tenants,
+                "the limit on open files allows fewer open tenants"
+            );
+        }
         Arc::new(Self {
+            open_max,
             options,
             clocks,
             home,
@@ -148,23 +165,23 @@ impl Tenants {
         if tenant == self.home.core.tenant() {
             return Ok(Arc::clone(&self.home));
         }
-        if let Some(opened) = self.try_app(tenant, why)? {
+        if let Found::Open(opened) = self.try_app(tenant, why)? {
             return Ok(opened);
         }
         let Ok(_waits) = self.waiting.try_acquire() else { return Err(Unopened::Opening(tenant)) };
         let opened = async {
             loop {
                 match self.try_app(tenant, why)? {
-                    Some(opened) => return Ok(opened),
-                    None => self.moved(tenant).await,
+                    Found::Open(opened) => return Ok(opened),
+                    Found::Moving(moving) => ended(moving).await,
                 }
             }
         };
         tokio::time::timeout(OPEN_WITHIN, opened).await.unwrap_or(Err(Unopened::Opening(tenant)))
     }
 
-    /// A tenant if it is open. If it is closed, this begins to open it.
-    fn try_app(self: &Arc<Self>, tenant: TenantId, why: For) -> Result<Option<Arc<App>>, Unopened> {
+    /// A tenant if it is open. If it is closed, this begins to open it, or to make room for it.
+    fn try_app(self: &Arc<Self>, tenant: TenantId, why: For) -> Result<Found, Unopened> {
         let mut slots = self.lock();
         if slots.is_stopping {
             return Err(Unopened::Stopping);
@@ -179,26 +196,32 @@ impl Tenants {
         }
         let slot = slots.known.entry(tenant).or_default();
         if let Some(open) = slot.take_open(why) {
-            return Ok(Some(open));
+            return Ok(Found::Open(open));
         }
         match &slot.state {
             State::Failed { why, since } if since.elapsed() < RETRY_AFTER => {
                 return Err(Unopened::Failed(tenant, Arc::clone(why)));
             }
-            State::Closed | State::Failed { .. } => self.begin_opening(tenant, slot),
-            State::Moving(_) | State::Open(_) => {}
+            State::Opening(moving) | State::Closing(moving) => return Ok(Found::Moving(moving.clone())),
+            State::Closed | State::Failed { .. } | State::Open(_) => {}
         }
-        Ok(None)
+        Ok(Found::Moving(match slots.room(self.open_max) {
+            Room::Free => {
+                let (moved, moving) = watch::channel(());
+                slots.known.entry(tenant).or_default().state = State::Opening(moving.clone());
+                tokio::spawn(Arc::clone(self).open(tenant, why, moved));
+                moving
+            }
+            Room::Soon(moving) => moving,
+            Room::None => return Err(Unopened::TooManyOpen(tenant, self.open_max)),
+        }))
     }
 
     /// Waits until a tenant is not being opened or closed any more.
     async fn moved(&self, tenant: TenantId) {
-        let moving = match self.lock().known.get(&tenant).map(|slot| &slot.state) {
-            Some(State::Moving(moving)) => Some(moving.clone()),
-            Some(State::Closed | State::Open(_) | State::Failed { .. }) | None => None,
-        };
-        if let Some(mut moving) = moving {
-            while moving.changed().await.is_ok() {}
+        let moving = self.lock().known.get(&tenant).and_then(|slot| slot.state.moving().cloned());
+        if let Some(moving) = moving {
+            ended(moving).await;
         }
     }
 
@@ -230,6 +253,11 @@ impl Tenants {
         self.each_open(Core::drain);
     }
 
+    /// How many tenants may be open at the same time, if the limit on open files allows it.
+    pub(crate) fn open_wanted(&self) -> usize {
+        self.options.open_tenants
+    }
+
     /// How many tenants are open, the first included.
     pub(crate) fn open_count(&self) -> usize {
         let mut count = 1;
@@ -256,11 +284,39 @@ impl Tenants {
         confirmed
     }
 
-    fn begin_opening(self: &Arc<Self>, tenant: TenantId, slot: &mut Slot) {
-        let (moved, moving) = watch::channel(());
-        slot.state = State::Moving(moving);
-        tokio::spawn(Arc::clone(self).open(tenant, moved));
+    /// Waits until one more tenant may be open, and counts this one, which is being made.
+    async fn take_room(&self, tenant: TenantId) -> Result<watch::Sender<()>, Unopened> {
+        let taken = async {
+            loop {
+                let soon = {
+                    let mut slots = self.lock();
+                    match slots.room(self.open_max) {
+                        Room::Free => {
+                            let (moved, moving) = watch::channel(());
+                            slots.known.entry(tenant).or_default().state = State::Opening(moving);
+                            return Ok(moved);
+                        }
+                        Room::Soon(moving) => moving,
+                        Room::None => return Err(Unopened::TooManyOpen(tenant, self.open_max)),
+                    }
+                };
+                ended(soon).await;
+            }
+        };
+        tokio::time::timeout(OPEN_WITHIN, taken).await.unwrap_or(Err(Unopened::Opening(tenant)))
     }
+}
+
+/// What a request for a tenant finds.
+enum Found {
+    Open(Arc<App>),
+    /// The request has to wait until this has ended, and then to look again.
+    Moving(watch::Receiver<()>),
+}
+
+/// Waits until a tenant is not being opened or closed any more.
+async fn ended(mut moving: watch::Receiver<()>) {
+    while moving.changed().await.is_ok() {}
 }
 
 /// Why a caller that was accepted before is not any more.

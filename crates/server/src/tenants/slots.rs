@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use edge::auth::ApiKeys;
 use tokio::sync::{oneshot, watch};
@@ -44,8 +45,10 @@ pub(super) enum Due {
 pub(super) enum State {
     #[default]
     Closed,
-    /// Being opened or closed. The sender is dropped when that has ended.
-    Moving(watch::Receiver<()>),
+    /// Being opened. The sender is dropped when that has ended.
+    Opening(watch::Receiver<()>),
+    /// Being closed. The sender is dropped when that has ended.
+    Closing(watch::Receiver<()>),
     Open(Open),
     Failed {
         why: Arc<str>,
@@ -64,7 +67,59 @@ pub(super) struct Open {
     pub(super) close: oneshot::Sender<watch::Sender<()>>,
 }
 
+/// Whether one more tenant may be opened.
+#[derive(Debug)]
+pub(super) enum Room {
+    Free,
+    /// A tenant is being closed or opened. When that has ended, there may be room.
+    Soon(watch::Receiver<()>),
+    /// All tenants that may be open have requests in progress.
+    None,
+}
+
+impl Slots {
+    /// Room for one more tenant if at most `open_max` may be open. If as many are, this begins to close the one that had no
+    /// request for longest.
+    pub(super) fn room(&mut self, open_max: usize) -> Room {
+        let is_counted = |slot: &&Slot| matches!(slot.state, State::Open(_)) || slot.state.moving().is_some();
+        if self.known.values().filter(is_counted).count() < open_max {
+            return Room::Free;
+        }
+        let is_closing = |slot: &&Slot| matches!(slot.state, State::Closing(_));
+        if !self.known.values().any(|slot| is_closing(&slot)) {
+            let idle = self.known.values_mut().filter_map(|slot| Some((slot.idle_for()?, slot)));
+            if let Some((_, slot)) = idle.max_by_key(|(idle_for, _)| *idle_for) {
+                slot.close_now();
+            }
+        }
+        let closing = self.known.values().find(is_closing);
+        let moving = closing.or_else(|| self.known.values().find(|slot| slot.state.moving().is_some()));
+        match moving.and_then(|slot| slot.state.moving()) {
+            Some(moving) => Room::Soon(moving.clone()),
+            None => Room::None,
+        }
+    }
+}
+
+impl State {
+    /// Ends when a tenant that is being opened or closed no longer is.
+    pub(super) fn moving(&self) -> Option<&watch::Receiver<()>> {
+        match self {
+            Self::Opening(moving) | Self::Closing(moving) => Some(moving),
+            Self::Closed | Self::Open(_) | Self::Failed { .. } => None,
+        }
+    }
+}
+
 impl Slot {
+    /// How long an open tenant had no request; `None` if it is not open, or if one is in progress.
+    fn idle_for(&self) -> Option<Duration> {
+        let State::Open(open) = &self.state else { return None };
+        // Clones are made only while the slots are locked, or from other clones.
+        let is_idle = Arc::strong_count(&open.app) == 1;
+        is_idle.then(|| open.used.map_or(Duration::MAX, Stopwatch::elapsed))
+    }
+
     /// The tenant, if it is open.
     pub(super) fn take_open(&mut self, why: For) -> Option<Arc<App>> {
         let State::Open(open) = &mut self.state else { return None };
@@ -88,7 +143,7 @@ impl Slot {
             return;
         }
         let (moved, moving) = watch::channel(());
-        if let State::Open(open) = std::mem::replace(&mut self.state, State::Moving(moving)) {
+        if let State::Open(open) = std::mem::replace(&mut self.state, State::Closing(moving)) {
             // The keeper waits for this as long as the tenant is open. If it does not, the tenant has just failed.
             drop(open.close.send(moved));
         }

@@ -3,10 +3,10 @@
 use api::Operation as O;
 use engine::ProposalEnd;
 use serde_json::{Value, json};
-use types::{ActorId, Timestamp};
+use types::{ActorId, CredentialId, Timestamp};
 
 use super::orders::Form;
-use super::{Clients, account_name, http};
+use super::{Clients, FIRST_KEY, account_name, http};
 use crate::Rng;
 use crate::edge::Http;
 
@@ -55,8 +55,11 @@ impl Clients {
             ProposalEnd::Rejected,
             ProposalEnd::Withdrawn,
         ]);
-        let id = self.some_proposal(rng).to_string();
-        by_one_of_two(http(O::EndProposal(end), id, "", &Value::Null), rng)
+        let id = self.some_proposal(rng);
+        let sent = by_one_of_two(http(O::EndProposal(end), id.to_string(), "", &Value::Null), rng);
+        // Some keys do not exist, and others end before the request is decided.
+        let other = u64::try_from(id % 30).map_or(FIRST_KEY, |number| CredentialId::new(number + 1));
+        Http { credential: if id.is_multiple_of(8) { other } else { FIRST_KEY }, ..sent }
     }
 
     pub(super) fn lists_of_proposals(&self, rng: &mut Rng) -> Http {

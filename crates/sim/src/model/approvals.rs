@@ -196,7 +196,10 @@ impl Turn<'_, '_> {
     }
 
     pub(super) fn end_proposal(&mut self, asked: &EndProposal, answer: &Answer) -> Result<(), String> {
-        let EndProposal { proposal, end } = *asked;
+        let EndProposal { sender, proposal, end } = *asked;
+        if let Err(code) = self.model.identities.active(sender, self.next_at()) {
+            return says(answer, code);
+        }
         let Some(known) = self.model.approvals.proposals.get(&proposal).cloned() else {
             return says(answer, "proposal_not_found");
         };

@@ -144,8 +144,8 @@ impl Identities {
         "now"
     }
 
-    /// The credential of a request about credentials. One that was revoked or has expired never works again.
-    fn sender(&self, sender: Sender, at: Timestamp) -> Result<&Credential, &'static str> {
+    /// The credential of a request. One that was revoked or has expired never works again.
+    pub(super) fn active(&self, sender: Sender, at: Timestamp) -> Result<&Credential, &'static str> {
         let Sender::ApiKey(sender) = sender else { return Err("not_simulated") };
         let known = self.credentials.get(&sender).ok_or("api_key_not_found")?;
         if known.revoked_at.is_some() {
@@ -154,6 +154,12 @@ impl Identities {
         if known.added.expires_at.is_some_and(|expiry| expiry <= at) {
             return Err("api_key_expired");
         }
+        Ok(known)
+    }
+
+    /// The credential of a request about credentials.
+    fn sender(&self, sender: Sender, at: Timestamp) -> Result<&Credential, &'static str> {
+        let known = self.active(sender, at)?;
         if known.added.scopes & KEYS_MANAGE == 0 { Err("insufficient_scope") } else { Ok(known) }
     }
 

@@ -28,7 +28,7 @@ pub(crate) use crate::http::connections::register::Patience;
 use crate::http::connections::register::{Connection, Ending, Order, Place, Register};
 use crate::http::connections::service::Watched;
 use crate::http::connections::stream::Stream;
-use crate::http::failure;
+use crate::http::{self, Host, failure};
 use crate::tls::Tls;
 use crate::{Core, descriptors};
 
@@ -60,13 +60,13 @@ pub(crate) struct Bounds {
 /// Answers requests on every connection until `until` resolves. Then it finishes the requests in progress, and those that known
 /// clients send within a moment on connections that are open already.
 pub(super) async fn serve(
-    core: &Core,
+    host: &Arc<Host>,
     (listener, tls): (TcpListener, Option<Arc<Tls>>),
-    router: Router,
     bounds: Bounds,
     until: impl Future<Output = ()>,
 ) {
-    let metrics = &core.shared().metrics;
+    let router = http::router(Arc::clone(host));
+    let metrics = &host.home().core.shared().metrics;
     let register = Arc::new(Register::new(metrics.connections.clone()));
     let refusals = Arc::new(tokio::sync::Semaphore::new(REFUSALS_MAX));
     metrics.connections_max.set(i64::try_from(bounds.connections_max).unwrap_or(i64::MAX));
@@ -74,7 +74,7 @@ pub(super) async fn serve(
         Ok((socket, from)) => {
             if register.len() < bounds.connections_max {
                 let serving = one(
-                    core.clone(),
+                    Arc::clone(host),
                     (socket, tls.clone()),
                     (router.clone(), Address::of(from.ip())),
                     register.enter(),
@@ -149,7 +149,7 @@ async fn stop(register: &Register) {
 
 /// Serves one connection to its end.
 async fn one(
-    core: Core,
+    host: Arc<Host>,
     (socket, tls): (TcpStream, Option<Arc<Tls>>),
     (router, from): (Router, Address),
     place: Place,
@@ -157,6 +157,7 @@ async fn one(
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "cannot turn off Nagle's algorithm; short answers may be delayed");
     }
+    let core = host.home().core.clone();
     let connection = &place.connection;
     // In a box, because the state of a handshake is large and soon gone.
     let mut opening = Box::pin(open(&core, socket, tls.as_deref(), connection));
@@ -169,7 +170,7 @@ async fn one(
     };
     drop(opening);
     let Some(Opened { socket, protocol, certificate }) = opened else { return };
-    let service = Watched::new(router, Arc::clone(connection), (from, certificate));
+    let service = Watched::new(host, router, Arc::clone(connection), (from, certificate));
     let stream = Stream::new(socket, Arc::clone(connection), core.clone());
     match protocol {
         Protocol::Http1 => serve_http1(&core, stream, service, connection).await,

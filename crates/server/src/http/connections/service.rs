@@ -14,24 +14,30 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
+use crate::http::Host;
 use crate::http::connections::register::{Connection, InProgress, Phase};
+use crate::http::doors::LastRefused;
 use crate::http::observe;
 use crate::tls::ClientCertificate;
 
 pub(super) struct Watched {
+    host: Arc<Host>,
     inner: TowerToHyperService<Router>,
     connection: Arc<Connection>,
     from: Address,
     certificate: Option<ClientCertificate>,
+    last_refused: LastRefused,
 }
 
 impl Watched {
     pub(super) fn new(
+        host: Arc<Host>,
         router: Router,
         connection: Arc<Connection>,
         (from, certificate): (Address, Option<ClientCertificate>),
     ) -> Self {
-        Self { inner: TowerToHyperService::new(router), connection, from, certificate }
+        let inner = TowerToHyperService::new(router);
+        Self { host, inner, connection, from, certificate, last_refused: LastRefused::default() }
     }
 }
 
@@ -46,27 +52,44 @@ impl Service<Request<Incoming>> for Watched {
         let has_body = !request.body().is_end_stream();
         let in_progress = Connection::begin(&self.connection, has_body);
         let mut request = request.map(|body| Received { body, connection: Arc::clone(&self.connection) });
+        if let Some(refusal) = observe::refuse_again(&self.host, &self.last_refused, &request) {
+            return Box::pin(refused(Arc::clone(&self.host), in_progress, refusal));
+        }
         request.extensions_mut().insert(self.from);
+        request.extensions_mut().insert(self.last_refused.clone());
         if let Some(certificate) = self.certificate {
             request.extensions_mut().insert(certificate);
         }
         let answering = self.inner.call(request);
         Box::pin(async move {
-            let mut response = answering.await?;
-            let connection = in_progress.connection();
+            let response = answering.await?;
             if observe::is_authenticated(&response) {
-                connection.note_known();
+                in_progress.connection().note_known();
             }
-            if connection.is_multiplexed() {
-                // HTTP/2 tells clients to leave in another way, and does not know this header.
-                response.headers_mut().remove(header::CONNECTION);
-            } else if connection.is_draining() {
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            in_progress.await_client();
-            Ok(response.map(|body| Sent { body, in_progress }))
+            Ok(sent(in_progress, response))
         })
     }
+}
+
+/// The answer to a request that is refused like the one before it.
+async fn refused(
+    host: Arc<Host>,
+    in_progress: InProgress,
+    refusal: observe::RefusedAgain,
+) -> Result<Response<Sent>, Infallible> {
+    Ok(sent(in_progress, refusal.answer(&host).await))
+}
+
+fn sent(in_progress: InProgress, mut response: Response<Body>) -> Response<Sent> {
+    let connection = in_progress.connection();
+    if connection.is_multiplexed() {
+        // HTTP/2 tells clients to leave in another way, and does not know this header.
+        response.headers_mut().remove(header::CONNECTION);
+    } else if connection.is_draining() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    in_progress.await_client();
+    response.map(|body| Sent { body, in_progress })
 }
 
 /// The body of a request.

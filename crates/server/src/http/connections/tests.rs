@@ -47,10 +47,9 @@ impl Served {
         let address = listener.local_addr().unwrap();
         let bounds = Bounds { connections_max: 100, patience: HASTE };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let router = crate::http::router(opened.host());
-        let serving = core.clone();
+        let serving = opened.host();
         let server = tokio::spawn(async move {
-            serve(&serving, (listener, tls), router, bounds, async { drop(stopped.await) }).await;
+            serve(&serving, (listener, tls), bounds, async { drop(stopped.await) }).await;
         });
         Self { core, address, opened, server, stop, _data: data }
     }
