@@ -157,7 +157,7 @@ const IDENTITY: &str = "test --workspace --locked --test identity_servers";
 /// The tests of connectors. They are built with the whole workspace, so that the libraries are those that the step before has built.
 const CONNECTORS: &str = "test --workspace --features finaira/connect --locked --test connectors -- --test-threads 1";
 /// The targets that CI tries, as far as they are quick to get.
-const TARGETS: &[Service] = &[Service::Postgres, Service::Redis];
+const TARGETS: &[Service] = &[Service::Postgres, Service::Mariadb, Service::Redis];
 
 impl Step {
     fn run(&self, root: &Path) -> Result<()> {
