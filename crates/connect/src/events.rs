@@ -43,9 +43,8 @@ impl CloudEvent {
     /// When the entry refers to something that is not in the journal.
     pub fn new(item: &EntryInContext, origin: Origin) -> Result<Self, Fault> {
         let header = &item.entry.header;
-        let data = Event::new(item, CursorOrigin { origin, shard: header.shard }).map_err(|unknown: Unknown| {
-            Fault::Contradicts(format!("entry {}: {}", header.seq, unknown.what()))
-        })?;
+        let data = Event::new(item, CursorOrigin { origin, shard: header.shard })
+            .map_err(|unknown: Unknown| Fault::Contradicts(format!("entry {}: {}", header.seq, unknown.what())))?;
         Ok(Self {
             specversion: "1.0",
             id: event_id(origin, header.seq),
@@ -113,7 +112,9 @@ fn subject_in_ledger(fact: &LedgerFact) -> Option<String> {
             Some(format!("accounts/{}", transfer.debit))
         }
         LedgerFact::TransferScheduled(scheduled) => Some(format!("accounts/{}", scheduled.new.debit)),
-        LedgerFact::TransferFailed { id, .. } | LedgerFact::ScheduledCancelled { id } => Some(format!("transfers/{id}")),
+        LedgerFact::TransferFailed { id, .. } | LedgerFact::ScheduledCancelled { id } => {
+            Some(format!("transfers/{id}"))
+        }
         LedgerFact::TransferExpired(key) | LedgerFact::MetadataSet { of: MetadataOf::Transfer(key), .. } => {
             Some(of_transfer(key))
         }
@@ -133,7 +134,9 @@ mod tests {
     use expect_test::{Expect, expect};
     use journal::Context;
     use ledger::{Assets, Book, TransferFlags};
-    use types::{AccountId, ActorId, Amount, Code, LedgerId, PaymentId, RequestId, ShardId, TenantId, Timestamp, TransferId};
+    use types::{
+        AccountId, ActorId, Amount, Code, LedgerId, PaymentId, RequestId, ShardId, TenantId, Timestamp, TransferId,
+    };
 
     use super::*;
 
@@ -211,7 +214,8 @@ mod tests {
     #[test]
     fn transfers_that_name_no_account_are_their_own_subject() {
         let expired = |key| subject(&Fact::Ledger(LedgerFact::TransferExpired(key)));
-        let (client, leg) = (TransferKey::Client(TransferId::new(3)), TransferKey::Leg { payment: PaymentId::new(5), number: 1 });
+        let (client, leg) =
+            (TransferKey::Client(TransferId::new(3)), TransferKey::Leg { payment: PaymentId::new(5), number: 1 });
         assert_eq!(expired(client), Some(format!("transfers/{}", TransferId::new(3))));
         assert_eq!(expired(leg), Some(format!("payments/{}", PaymentId::new(5))));
     }

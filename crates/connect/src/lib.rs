@@ -18,6 +18,8 @@ mod rows;
 mod source;
 mod status;
 mod stop;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod tables;
 mod target;
 mod targets;
 #[cfg(feature = "postgres")]
@@ -26,6 +28,8 @@ mod verify;
 
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(feature = "mysql")]
+mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]

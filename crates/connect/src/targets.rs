@@ -12,6 +12,8 @@ type Make = fn(toml::Table) -> Result<Box<dyn Target>, String>;
 pub const KINDS: &[(&str, Make)] = &[
     #[cfg(feature = "kafka")]
     ("kafka", crate::kafka::make),
+    #[cfg(feature = "mysql")]
+    ("mysql", crate::mysql::make),
     #[cfg(feature = "postgres")]
     ("postgres", crate::postgres::make),
     #[cfg(feature = "redis")]

@@ -4,6 +4,8 @@ use std::fmt::{Display, Write as _};
 
 use types::Timestamp;
 
+use crate::tables::{Put, to_microsecond};
+
 /// Rows that are being written: one line each, with tabs between the columns.
 #[derive(Debug, Default)]
 pub(super) struct CopyText {
@@ -20,50 +22,45 @@ impl CopyText {
         self.text.as_bytes()
     }
 
-    /// Adds a column whose text has no character that must be escaped: a number, an id, a name or a time.
-    pub(super) fn plain(&mut self, value: impl Display) -> &mut Self {
+    fn begin(&mut self) {
+        if std::mem::replace(&mut self.is_in_row, true) {
+            self.text.push('\t');
+        }
+    }
+}
+
+impl Put for CopyText {
+    fn number(&mut self, value: impl Display) -> &mut Self {
+        self.plain(value)
+    }
+
+    fn plain(&mut self, value: impl Display) -> &mut Self {
         self.begin();
         // Writing to a string cannot fail.
         let _infallible = write!(self.text, "{value}");
         self
     }
 
-    /// Adds a column with any text.
-    pub(super) fn text(&mut self, value: &str) -> &mut Self {
+    fn text(&mut self, value: &str) -> &mut Self {
         self.begin();
         escape(value, &mut self.text);
         self
     }
 
-    /// Adds a column that is null if there is no value.
-    pub(super) fn option(&mut self, value: Option<impl Display>) -> &mut Self {
-        match value {
-            Some(value) => self.text(&value.to_string()),
-            None => self.plain("\\N"),
-        }
-    }
-
-    pub(super) fn bool(&mut self, value: bool) -> &mut Self {
+    fn bool(&mut self, value: bool) -> &mut Self {
         self.plain(if value { 't' } else { 'f' })
     }
 
-    /// Adds a time, rounded down to a microsecond. PostgreSQL itself would round to the nearest.
-    pub(super) fn time(&mut self, at: Timestamp) -> &mut Self {
-        self.plain(floored(at))
+    fn time(&mut self, at: Timestamp) -> &mut Self {
+        self.plain(to_microsecond(at))
     }
 
-    /// As [`CopyText::time`], or null.
-    pub(super) fn time_option(&mut self, at: Option<Timestamp>) -> &mut Self {
-        self.option(at.map(floored))
-    }
-
-    /// Adds JSON. `jsonb` has no character 0, which becomes U+FFFD.
-    pub(super) fn json(&mut self, value: &serde_json::Value) -> &mut Self {
+    /// `jsonb` has no character 0, which becomes U+FFFD.
+    fn json(&mut self, value: &serde_json::Value) -> &mut Self {
         self.text(&value.to_string().replace("\\u0000", "\\ufffd"))
     }
 
-    /// Adds an array of texts.
-    pub(super) fn array<'t>(&mut self, values: impl Iterator<Item = &'t str>) -> &mut Self {
+    fn array<'t>(&mut self, values: impl Iterator<Item = &'t str>) -> &mut Self {
         let mut array = String::from("{");
         for (number, value) in values.enumerate() {
             if number > 0 {
@@ -82,20 +79,14 @@ impl CopyText {
         self.text(&array)
     }
 
-    pub(super) fn end_row(&mut self) {
+    fn null(&mut self) -> &mut Self {
+        self.plain("\\N")
+    }
+
+    fn end_row(&mut self) {
         self.text.push('\n');
         self.is_in_row = false;
     }
-
-    fn begin(&mut self) {
-        if std::mem::replace(&mut self.is_in_row, true) {
-            self.text.push('\t');
-        }
-    }
-}
-
-const fn floored(at: Timestamp) -> Timestamp {
-    Timestamp::from_ns(at.ns() - at.ns() % 1_000)
 }
 
 /// Escapes what has a meaning in the format. PostgreSQL cannot store the character 0, which JSON can contain: it becomes U+FFFD.
@@ -121,8 +112,8 @@ mod tests {
         let mut rows = CopyText::default();
         rows.plain(7).text("a\tb\\c\nd\re\0").option(None::<u8>).option(Some("\\N")).bool(true);
         rows.array(["x", "a \"b\" \\ c", ""].into_iter()).end_row();
-        rows.plain(8).end_row();
-        let expected = "7\ta\\tb\\\\c\\nd\\re\u{fffd}\t\\N\t\\\\N\tt\t{\"x\",\"a \\\\\"b\\\\\" \\\\\\\\ c\",\"\"}\n8\n";
+        rows.plain(8).time(Timestamp::from_ns(1_999_999_999)).end_row();
+        let expected = "7\ta\\tb\\\\c\\nd\\re\u{fffd}\t\\N\t\\\\N\tt\t{\"x\",\"a \\\\\"b\\\\\" \\\\\\\\ c\",\"\"}\n8\t1970-01-01T00:00:01.999999Z\n";
         assert_eq!(rows.text, expected);
     }
 }

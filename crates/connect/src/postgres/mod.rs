@@ -4,8 +4,8 @@
 //! raised the fence; the row stays locked until the transaction ends. New rows are written with `COPY`. Changed rows go into a temporary
 //! table, from which one statement changes all of them.
 
+mod columns;
 mod copy_text;
-mod rows;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use postgres::error::{DbError, SqlState};
 use postgres::{Client, Config, Row, Transaction};
-use proof::Hash;
 use serde::Deserialize;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use types::Seq;
@@ -22,11 +21,12 @@ use crate::batch::Batch;
 use crate::cursor::Cursor;
 use crate::documents::Documents;
 use crate::rows::Rows;
-use crate::source::{hex, unhex};
+use crate::source::hex;
+use crate::tables::{self, Put as _, Take as _};
 use crate::target::{Counts, Fault, Needs, Target, Wanted, confirmed};
 use crate::targets::secret;
+use columns::Columns;
 use copy_text::CopyText;
-use rows::Columns;
 
 /// The version of the tables. A copy with another one is rebuilt beside it, in another schema.
 const PROJECTION: i32 = 1;
@@ -149,8 +149,8 @@ impl Postgres {
             "update {schema}.cursor set fence = fence + 1 returning fence, projection, origin, position, root, opening",
         );
         let row = transaction.query_one(&take, &[]).map_err(|error| fault(&error))?;
-        let mut columns = Columns { row: &row, next: 0 };
-        let (fence, projection): (i64, i32) = (columns.get()?, columns.get()?);
+        let mut columns = Columns::new(row);
+        let (fence, projection): (i64, i32) = (columns.number()?, columns.number()?);
         if projection != PROJECTION {
             let what = format!(
                 "schema {} has version {projection} of the tables, and this release writes version {PROJECTION}; name another schema, and drop this one when the new copy is whole",
@@ -158,23 +158,11 @@ impl Postgres {
             );
             return Err(Fault::Refused(what));
         }
-        let cursor = cursor(&mut columns)?;
+        let cursor = tables::cursor(&mut columns)?;
         transaction.commit().map_err(|error| fault(&error))?;
         client.batch_execute(&self.sql(INCOMING)).map_err(|error| fault(&error))?;
         Ok((client, fence, cursor))
     }
-}
-
-/// Reads origin, position, root and opening.
-fn cursor(columns: &mut Columns<'_>) -> Result<Cursor, Fault> {
-    let text: String = columns.get()?;
-    let origin = Cursor::origin_of(&text)?;
-    let position = Seq::new(columns.number::<i64, _>()?);
-    let text: String = columns.get()?;
-    let root: Hash = unhex(&text).ok_or_else(|| Fault::Contradicts(format!("`{text}` is not a Merkle root")))?;
-    let opening: Option<i64> = columns.get()?;
-    let opening = opening.map(|seq| u64::try_from(seq).unwrap_or_default()).map(Seq::new);
-    Ok(Cursor { origin, position, root, opening })
 }
 
 impl Target for Postgres {
@@ -193,14 +181,14 @@ impl Target for Postgres {
         let select = |columns: &str, table: &str, ids: &str| {
             format!("select {columns} from {}.{table} where id = any({ids})", self.schema)
         };
-        let accounts = select(rows::ACCOUNT_READ, "accounts", "$1::text[]::uuid[]");
-        let transfers = select(rows::TRANSFER_READ, "transfers", "$1");
-        let payments = select(rows::PAYMENT_READ, "payments", "$1::text[]::uuid[]");
+        let accounts = select(tables::ACCOUNT_READ, "accounts", "$1::text[]::uuid[]");
+        let transfers = select(tables::TRANSFER_READ, "transfers", "$1");
+        let payments = select(tables::PAYMENT_READ, "payments", "$1::text[]::uuid[]");
         let client = self.client()?;
         Ok(Documents {
-            accounts: read(client, &accounts, &wanted.accounts, rows::account)?,
-            transfers: read(client, &transfers, &wanted.transfers, rows::transfer)?,
-            payments: read(client, &payments, &wanted.payments, rows::payment)?,
+            accounts: read(client, &accounts, &wanted.accounts, tables::account)?,
+            transfers: read(client, &transfers, &wanted.transfers, tables::transfer)?,
+            payments: read(client, &payments, &wanted.payments, tables::payment)?,
         })
     }
 
@@ -230,7 +218,7 @@ impl Target for Postgres {
         if moved.map_err(|error| fault(&error))? == 0 {
             let row = transaction.query_one(&read_cursor, &[]).map_err(|error| fault(&error))?;
             // The root or the opening differs if the fence and the position do not.
-            let found = confirm_row(&row, fence, before);
+            let found = confirm_row(row, fence, before);
             return found.and(Err(Fault::Moved { found: before.position, expected: before.position }));
         }
         write_rows(&mut transaction, &schema, &batch.rows)?;
@@ -240,7 +228,7 @@ impl Target for Postgres {
     fn confirm(&mut self, cursor: &Cursor) -> Result<(), Fault> {
         let (sql, fence) = (self.sql("select fence, position from {schema}.cursor"), self.fence);
         let row = self.client()?.query_one(&sql, &[]).map_err(|error| fault(&error))?;
-        confirm_row(&row, fence, cursor)
+        confirm_row(row, fence, cursor)
     }
 
     fn look(&mut self) -> Result<Option<(Cursor, Counts)>, Fault> {
@@ -257,22 +245,18 @@ impl Target for Postgres {
              (select count(*) from {schema}.transfers), (select count(*) from {schema}.payments) from {schema}.cursor",
         );
         let Some(row) = client.query_opt(&sql, &[]).map_err(|error| fault(&error))? else { return Ok(None) };
-        let mut columns = Columns { row: &row, next: 0 };
-        let cursor = cursor(&mut columns)?;
-        let counts = Counts {
-            accounts: columns.number::<i64, _>()?,
-            transfers: columns.number::<i64, _>()?,
-            payments: columns.number::<i64, _>()?,
-        };
+        let mut columns = Columns::new(row);
+        let cursor = tables::cursor(&mut columns)?;
+        let counts = Counts { accounts: columns.number()?, transfers: columns.number()?, payments: columns.number()? };
         self.client = Some(client);
         Ok(Some((cursor, counts)))
     }
 }
 
 /// Compares fence and position.
-fn confirm_row(row: &Row, fence: i64, cursor: &Cursor) -> Result<(), Fault> {
-    let mut columns = Columns { row, next: 0 };
-    let found = (columns.number::<i64, _>()?, columns.number::<i64, _>()?);
+fn confirm_row(row: Row, fence: i64, cursor: &Cursor) -> Result<(), Fault> {
+    let mut columns = Columns::new(row);
+    let found = (columns.number()?, columns.number()?);
     confirmed(found, u64::try_from(fence).unwrap_or_default(), cursor)
 }
 
@@ -285,13 +269,14 @@ fn read<I: ToString, T>(
     client: &mut Client,
     sql: &str,
     ids: &[I],
-    row: impl Fn(&Row) -> Result<T, Fault>,
+    document: impl Fn(&mut Columns) -> Result<T, Fault>,
 ) -> Result<Vec<T>, Fault> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    client.query(sql, &[&ids]).map_err(|error| fault(&error))?.iter().map(row).collect()
+    let found = client.query(sql, &[&ids]).map_err(|error| fault(&error))?;
+    found.into_iter().map(|row| document(&mut Columns::new(row))).collect()
 }
 
 /// A sequence as PostgreSQL's 64-bit integer.
@@ -301,13 +286,13 @@ fn number(seq: Seq) -> i64 {
 
 fn write_rows(transaction: &mut Transaction<'_>, schema: &str, rows: &Rows) -> Result<(), Fault> {
     let into = |table: &str| format!("{schema}.{table}");
-    insert(transaction, &into("ledgers"), "", rows, rows::put_ledgers)?;
-    if insert(transaction, "accounts_in", rows::ACCOUNT, rows, |rows, text| {
-        rows.accounts.iter().for_each(|row| rows::put_account(row, text));
+    insert(transaction, &into("ledgers"), "", rows, tables::put_ledgers)?;
+    if insert(transaction, "accounts_in", tables::ACCOUNT, rows, |rows, text| {
+        rows.accounts.iter().for_each(|row| tables::put_account(row, text));
     })? {
-        let set = rows::ACCOUNT.split(", ").map(str::trim).filter(|column| *column != "id");
+        let set = tables::ACCOUNT.split(", ").map(str::trim).filter(|column| *column != "id");
         let set: Vec<String> = set.map(|column| format!("{column} = excluded.{column}")).collect();
-        let columns = rows::ACCOUNT;
+        let columns = tables::ACCOUNT;
         execute(
             transaction,
             &format!(
@@ -316,8 +301,8 @@ fn write_rows(transaction: &mut Transaction<'_>, schema: &str, rows: &Rows) -> R
             ),
         )?;
     }
-    insert(transaction, &into("transfers"), rows::TRANSFER, rows, |rows, text| {
-        rows.transfers.iter().for_each(|row| rows::put_transfer(row, text));
+    insert(transaction, &into("transfers"), tables::TRANSFER, rows, |rows, text| {
+        rows.transfers.iter().for_each(|row| tables::put_transfer(row, text));
     })?;
     if insert(transaction, "transfers_in", "", rows, |rows, text| {
         for row in &rows.resolved {
@@ -329,11 +314,11 @@ fn write_rows(transaction: &mut Transaction<'_>, schema: &str, rows: &Rows) -> R
             &format!("update {schema}.transfers t set state = i.state from transfers_in i where t.id = i.id"),
         )?;
     }
-    insert(transaction, &into("payments"), rows::PAYMENT, rows, |rows, text| {
-        rows.payments.iter().for_each(|row| rows::put_payment(row, text));
+    insert(transaction, &into("payments"), tables::PAYMENT, rows, |rows, text| {
+        rows.payments.iter().for_each(|row| tables::put_payment(row, text));
     })?;
-    insert(transaction, &into("payment_entities"), "", rows, |rows, text| rows::put_entities(&rows.payments, text))?;
-    if insert(transaction, "payments_in", "", rows, rows::put_payments_changed)? {
+    insert(transaction, &into("payment_entities"), "", rows, |rows, text| tables::put_entities(&rows.payments, text))?;
+    if insert(transaction, "payments_in", "", rows, tables::put_payments_changed)? {
         execute(
             transaction,
             &format!(
@@ -347,9 +332,9 @@ fn write_rows(transaction: &mut Transaction<'_>, schema: &str, rows: &Rows) -> R
             ),
         )?;
     }
-    insert(transaction, &into("payment_changes"), "", rows, rows::put_changes)?;
-    insert(transaction, &into("labels"), "", rows, rows::put_labels)?;
-    if insert(transaction, "metadata_in", "", rows, rows::put_metadata)? {
+    insert(transaction, &into("payment_changes"), "", rows, tables::put_changes)?;
+    insert(transaction, &into("labels"), "", rows, tables::put_labels)?;
+    if insert(transaction, "metadata_in", "", rows, |rows, text| tables::put_metadata(rows.metadata.iter(), text))? {
         // The last row of a key counts.
         execute(
             transaction,

@@ -9,6 +9,7 @@
 #[expect(dead_code, reason = "other tests use the rest")]
 mod harness;
 mod kafka;
+mod mysql;
 mod postgres;
 mod redis;
 #[path = "../../../oauth/tests/identity_servers/service.rs"]

@@ -154,7 +154,10 @@ impl Traffic {
                 let number = self.below(100);
                 let value = json!({"name": format!("a\\b\t{number}"), "of": [number, null]});
                 let value = if number < 30 { Value::Null } else { value };
-                (format!("/v1/accounts/{account}/metadata"), json!({"metadata": {"segment": value}}))
+                // Keys of metadata are different if any byte is.
+                let keys = ["segment", "Segment", "segment ", "größe"];
+                let key = keys[usize::try_from(self.below(4)).expect("a position")];
+                (format!("/v1/accounts/{account}/metadata"), json!({"metadata": {key: value}}))
             }
         };
         self.client.post(&path, &body);
