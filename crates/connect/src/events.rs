@@ -43,9 +43,8 @@ impl CloudEvent {
     /// When the entry refers to something that is not in the journal.
     pub fn new(item: &EntryInContext, origin: Origin) -> Result<Self, Fault> {
         let header = &item.entry.header;
-        let data = Event::new(item, CursorOrigin { origin, shard: header.shard }).map_err(|unknown: Unknown| {
-            Fault::Contradicts(format!("entry {}: {}", header.seq, unknown.what()))
-        })?;
+        let data = Event::new(item, CursorOrigin { origin, shard: header.shard })
+            .map_err(|unknown: Unknown| Fault::Contradicts(format!("entry {}: {}", header.seq, unknown.what())))?;
         Ok(Self {
             specversion: "1.0",
             id: event_id(origin, header.seq),
@@ -113,7 +112,9 @@ fn subject_in_ledger(fact: &LedgerFact) -> Option<String> {
             Some(format!("accounts/{}", transfer.debit))
         }
         LedgerFact::TransferScheduled(scheduled) => Some(format!("accounts/{}", scheduled.new.debit)),
-        LedgerFact::TransferFailed { id, .. } | LedgerFact::ScheduledCancelled { id } => Some(format!("transfers/{id}")),
+        LedgerFact::TransferFailed { id, .. } | LedgerFact::ScheduledCancelled { id } => {
+            Some(format!("transfers/{id}"))
+        }
         LedgerFact::TransferExpired(key) | LedgerFact::MetadataSet { of: MetadataOf::Transfer(key), .. } => {
             Some(of_transfer(key))
         }
@@ -133,7 +134,9 @@ mod tests {
     use expect_test::{Expect, expect};
     use journal::Context;
     use ledger::{Assets, Book, TransferFlags};
-    use types::{AccountId, ActorId, Amount, Code, LedgerId, PaymentId, RequestId, ShardId, TenantId, Timestamp, TransferId};
+    use types::{
+        AccountId, ActorId, Amount, Code, LedgerId, PaymentId, RequestId, ShardId, TenantId, Timestamp, TransferId,
+    };
 
     use super::*;
 
@@ -181,7 +184,41 @@ mod tests {
 
     #[test]
     fn a_transfer_is_about_the_account_that_it_debits() {
-        check(Fact::Ledger(LedgerFact::TransferCreated(transfer())), &expect![[]]);
+        check(
+            Fact::Ledger(LedgerFact::TransferCreated(transfer())),
+            &expect![[r#"
+            {
+              "data": {
+                "actor": 4,
+                "cursor": "00000000-0000-0000-0000-000000000009.0.12",
+                "data": {
+                  "amount": "1250",
+                  "asset": "EUR/2",
+                  "code": 1,
+                  "created_at": "1970-01-01T00:00:01Z",
+                  "credit_account": "00000000-0000-0000-0000-000000000002",
+                  "debit_account": "00000000-0000-0000-0000-000000000001",
+                  "flags": [
+                    "pending"
+                  ],
+                  "id": "00000000-0000-0000-0000-000000000007",
+                  "ledger": 978
+                },
+                "decided_at": "1970-01-01T00:00:01Z",
+                "kind": "transfer_created",
+                "occurred_at": "1970-01-01T00:00:01Z",
+                "sequence": 12
+              },
+              "datacontenttype": "application/json",
+              "id": "00000000-0000-0000-0000-000000000009/12",
+              "sequence": "00000000000000000012",
+              "source": "00000000-0000-0000-0000-000000000009",
+              "specversion": "1.0",
+              "subject": "accounts/00000000-0000-0000-0000-000000000001",
+              "time": "1970-01-01T00:00:01Z",
+              "type": "finaira.transfer_created.v1"
+            }"#]],
+        );
     }
 
     #[test]
@@ -192,12 +229,61 @@ mod tests {
             positive: true,
             updates: Vec::new(),
         };
-        check(Fact::LabelRecorded(label), &expect![[]]);
+        check(
+            Fact::LabelRecorded(label),
+            &expect![[r#"
+            {
+              "data": {
+                "actor": 4,
+                "cursor": "00000000-0000-0000-0000-000000000009.0.12",
+                "data": {
+                  "label": "fraud",
+                  "payment": "00000000-0000-0000-0000-000000000007",
+                  "positive": true
+                },
+                "decided_at": "1970-01-01T00:00:01Z",
+                "kind": "label_recorded",
+                "occurred_at": "1970-01-01T00:00:01Z",
+                "sequence": 12
+              },
+              "datacontenttype": "application/json",
+              "id": "00000000-0000-0000-0000-000000000009/12",
+              "sequence": "00000000000000000012",
+              "source": "00000000-0000-0000-0000-000000000009",
+              "specversion": "1.0",
+              "subject": "payments/00000000-0000-0000-0000-000000000007",
+              "time": "1970-01-01T00:00:01Z",
+              "type": "finaira.label_recorded.v1"
+            }"#]],
+        );
     }
 
     #[test]
     fn an_entry_about_the_whole_journal_has_no_subject() {
-        check(Fact::JournalStarted { origin: Origin::new(9) }, &expect![[]]);
+        check(
+            Fact::JournalStarted { origin: Origin::new(9) },
+            &expect![[r#"
+            {
+              "data": {
+                "actor": 4,
+                "cursor": "00000000-0000-0000-0000-000000000009.0.12",
+                "data": {
+                  "origin": "00000000-0000-0000-0000-000000000009"
+                },
+                "decided_at": "1970-01-01T00:00:01Z",
+                "kind": "journal_started",
+                "occurred_at": "1970-01-01T00:00:01Z",
+                "sequence": 12
+              },
+              "datacontenttype": "application/json",
+              "id": "00000000-0000-0000-0000-000000000009/12",
+              "sequence": "00000000000000000012",
+              "source": "00000000-0000-0000-0000-000000000009",
+              "specversion": "1.0",
+              "time": "1970-01-01T00:00:01Z",
+              "type": "finaira.journal_started.v1"
+            }"#]],
+        );
     }
 
     #[test]
@@ -211,7 +297,8 @@ mod tests {
     #[test]
     fn transfers_that_name_no_account_are_their_own_subject() {
         let expired = |key| subject(&Fact::Ledger(LedgerFact::TransferExpired(key)));
-        let (client, leg) = (TransferKey::Client(TransferId::new(3)), TransferKey::Leg { payment: PaymentId::new(5), number: 1 });
+        let (client, leg) =
+            (TransferKey::Client(TransferId::new(3)), TransferKey::Leg { payment: PaymentId::new(5), number: 1 });
         assert_eq!(expired(client), Some(format!("transfers/{}", TransferId::new(3))));
         assert_eq!(expired(leg), Some(format!("payments/{}", PaymentId::new(5))));
     }

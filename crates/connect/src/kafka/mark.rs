@@ -53,7 +53,8 @@ impl Mark {
     }
 
     pub(super) fn cursor(&self) -> Result<Cursor, Fault> {
-        let root = unhex(&self.root).ok_or_else(|| Fault::Contradicts(format!("`{}` is not a Merkle root", self.root)))?;
+        let root =
+            unhex(&self.root).ok_or_else(|| Fault::Contradicts(format!("`{}` is not a Merkle root", self.root)))?;
         let origin = Cursor::origin_of(&self.origin)?;
         // The connector opens no imports for targets that keep events.
         Ok(Cursor { origin, position: Seq::new(self.position), root, opening: None })
@@ -109,7 +110,9 @@ pub(super) fn read(record: &impl Message) -> Result<Found, Fault> {
         serde_json::from_str(mark).map_err(|error| foreign(&format!("its header `finaira-copy`: {error}")))?;
     if mark.version != VERSION {
         let found = mark.version;
-        let what = format!("the topic `{topic}` has version {found}, and this release writes version {VERSION}; name another topic");
+        let what = format!(
+            "the topic `{topic}` has version {found}, and this release writes version {VERSION}; name another topic"
+        );
         return Err(Fault::Refused(what));
     }
     let payload = record.payload().unwrap_or_default();

@@ -94,8 +94,14 @@ impl Settings {
         }
         let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
         let topic = &self.topic;
-        if topic.is_empty() || topic.len() > TOPIC_LENGTH_MAX || !topic.chars().all(fits) || [".", ".."].contains(&topic.as_str()) {
-            return Err(format!("found the topic `{topic}`, expected 1 to {TOPIC_LENGTH_MAX} letters, digits, `-`, `_` and `.`"));
+        if topic.is_empty()
+            || topic.len() > TOPIC_LENGTH_MAX
+            || !topic.chars().all(fits)
+            || [".", ".."].contains(&topic.as_str())
+        {
+            return Err(format!(
+                "found the topic `{topic}`, expected 1 to {TOPIC_LENGTH_MAX} letters, digits, `-`, `_` and `.`"
+            ));
         }
         if !(1..=PARTITIONS_MAX).contains(&self.partitions) {
             return Err(format!("found `partitions` {}, expected 1 to {PARTITIONS_MAX}", self.partitions));
@@ -167,20 +173,30 @@ impl Opened {
     fn write(&mut self, settings: &Settings, batch: &Batch, before: &Cursor) -> Result<(), Fault> {
         let mark = Mark::new(before, self.partitions, self.writer).text()?;
         let mut origin = before.origin;
-        let entries = batch.runs.iter().flat_map(|run| (run.first().get()..=run.last().get()).filter_map(|seq| run.get(Seq::new(seq))));
+        let entries = batch
+            .runs
+            .iter()
+            .flat_map(|run| (run.first().get()..=run.last().get()).filter_map(|seq| run.get(Seq::new(seq))));
         for item in entries {
             let seq = item.entry.header.seq;
             if seq < batch.first || seq > batch.last {
                 continue;
             }
-            if let Fact::JournalStarted { origin: new } | Fact::JournalContinued { origin: new, .. } = &item.entry.fact {
+            if let Fact::JournalStarted { origin: new } | Fact::JournalContinued { origin: new, .. } = &item.entry.fact
+            {
                 origin = Some(*new);
             }
             let origin = origin.ok_or_else(|| Fault::Contradicts(format!("entry {seq} belongs to no history")))?;
             if let Some(found) = self.sources.get(&seq).filter(|found| **found != origin.to_string()) {
-                return Err(Fault::Contradicts(format!("it holds entry {seq} of the history {found}, expected {origin}")));
+                return Err(Fault::Contradicts(format!(
+                    "it holds entry {seq} of the history {found}, expected {origin}"
+                )));
             }
-            if settings.kinds.as_ref().is_some_and(|kinds| !kinds.iter().any(|kind| kind == journal::kind_name(&item.entry))) {
+            if settings
+                .kinds
+                .as_ref()
+                .is_some_and(|kinds| !kinds.iter().any(|kind| kind == journal::kind_name(&item.entry)))
+            {
                 continue;
             }
             let key = subject(&item.entry.fact);
@@ -241,7 +257,9 @@ impl Target for Kafka {
     }
 
     fn write(&mut self, batch: &Batch, before: &Cursor, _after: &Cursor) -> Result<(), Fault> {
-        let Some(opened) = &mut self.opened else { return Err(Fault::Unreachable("the connection is closed".to_owned())) };
+        let Some(opened) = &mut self.opened else {
+            return Err(Fault::Unreachable("the connection is closed".to_owned()));
+        };
         let result = opened.write(&self.settings, batch, before);
         let result = result.and_then(|()| opened.check_alone(&self.settings, before));
         if result.is_err() {
@@ -303,7 +321,9 @@ mod tests {
 
     #[test]
     fn settings_are_checked() {
-        let make = |more: &str| make(toml::from_str(&format!("brokers = \"h:9092\"\ntopic = \"events\"\n{more}")).expect("a table"));
+        let make = |more: &str| {
+            make(toml::from_str(&format!("brokers = \"h:9092\"\ntopic = \"events\"\n{more}")).expect("a table"))
+        };
         assert!(make("kinds = [\"payment_decided\"]\npartitions = 3\nreplication = 3\ncompression = \"none\"").is_ok());
         for (more, expected) in [
             ("partitions = 0", "found `partitions` 0, expected 1 to 10000"),
@@ -316,7 +336,8 @@ mod tests {
             let error = make(more).expect_err(expected);
             assert!(error.contains(expected), "{error}");
         }
-        let error = super::make(toml::from_str("brokers = \"h:9092\"\ntopic = \"a b\"").expect("a table")).expect_err("a space");
+        let error = super::make(toml::from_str("brokers = \"h:9092\"\ntopic = \"a b\"").expect("a table"))
+            .expect_err("a space");
         assert!(error.contains("found the topic `a b`"), "{error}");
     }
 

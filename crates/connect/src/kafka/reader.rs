@@ -45,7 +45,10 @@ impl<'s> Reader<'s> {
     pub(super) fn connect(settings: &'s Settings) -> Result<Self, Fault> {
         let mut config = settings.client();
         // The client wants a group, but the connector never joins it and never commits to it.
-        config.set("group.id", "finaira-connect").set("enable.auto.commit", "false").set("enable.partition.eof", "true");
+        config
+            .set("group.id", "finaira-connect")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true");
         config.set("auto.offset.reset", "error").set("queued.min.messages", "1").set("fetch.wait.max.ms", "10");
         config.set("fetch.message.max.bytes", BYTES_MAX.to_string());
         Ok(Self { settings, consumer: config.create().map_err(|error| fault(&error))? })
@@ -60,7 +63,9 @@ impl<'s> Reader<'s> {
             None if found.partitions().is_empty() => Ok(None),
             None => {
                 let count = found.partitions().len();
-                i32::try_from(count).map(Some).map_err(|_| Fault::Refused(format!("the topic `{topic}` has {count} partitions")))
+                i32::try_from(count)
+                    .map(Some)
+                    .map_err(|_| Fault::Refused(format!("the topic `{topic}` has {count} partitions")))
             }
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
             Some(code) => Err(fault(&KafkaError::MetadataFetch(code))),
@@ -69,7 +74,8 @@ impl<'s> Reader<'s> {
 
     /// Creates the topic if it does not exist, and checks that it keeps every record. Returns the number of partitions.
     pub(super) fn prepare(&self) -> Result<i32, Fault> {
-        let admin: AdminClient<DefaultClientContext> = self.settings.client().create().map_err(|error| fault(&error))?;
+        let admin: AdminClient<DefaultClientContext> =
+            self.settings.client().create().map_err(|error| fault(&error))?;
         let partitions = match self.partitions()? {
             Some(partitions) => partitions,
             None => self.create(&admin)?,
@@ -82,7 +88,9 @@ impl<'s> Reader<'s> {
         let config = described.map_err(|code| fault(&KafkaError::AdminOp(code)))?;
         let cleanup = config.get("cleanup.policy").and_then(|entry| entry.value.as_deref()).unwrap_or("none");
         if cleanup.contains("compact") {
-            let what = format!("found cleanup.policy `{cleanup}` of the topic `{topic}`, expected `delete`, because compaction loses events");
+            let what = format!(
+                "found cleanup.policy `{cleanup}` of the topic `{topic}`, expected `delete`, because compaction loses events"
+            );
             return Err(Fault::Refused(what));
         }
         Ok(partitions)
@@ -165,7 +173,9 @@ impl<'s> Reader<'s> {
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) if wanted.contains_key(&partition) => {
-                    return Err(Fault::Unreachable(format!("the last record of partition {partition} of `{topic}` is gone")));
+                    return Err(Fault::Unreachable(format!(
+                        "the last record of partition {partition} of `{topic}` is gone"
+                    )));
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => {}
                 Some(Err(error)) => return Err(fault(&error)),

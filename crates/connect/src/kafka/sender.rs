@@ -100,7 +100,13 @@ impl Sender {
     }
 
     /// Sends a record, as soon as the queue has room for it.
-    pub(super) fn send(&mut self, partition: i32, key: Option<&str>, payload: &[u8], headers: OwnedHeaders) -> Result<(), Fault> {
+    pub(super) fn send(
+        &mut self,
+        partition: i32,
+        key: Option<&str>,
+        payload: &[u8],
+        headers: OwnedHeaders,
+    ) -> Result<(), Fault> {
         let mut record = BaseRecord::to(&self.topic).partition(partition).payload(payload).headers(headers);
         record.key = key;
         let mut idle = 0;

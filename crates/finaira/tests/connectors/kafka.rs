@@ -110,11 +110,19 @@ impl Topic {
             }
             let before = newest.insert(subject.to_owned(), sequence);
             assert!(before.is_none_or(|before| before < sequence), "{subject}: {sequence} comes after {before:?}");
-            assert!(id.ends_with(&format!("/{sequence}")) && id.starts_with(event["source"].as_str().expect("a source")), "{id}");
+            assert!(
+                id.ends_with(&format!("/{sequence}")) && id.starts_with(event["source"].as_str().expect("a source")),
+                "{id}"
+            );
             first.insert(sequence, event);
         }
         // Pending transfers expire by themselves, so the journal may have grown after the connector ended.
-        assert!(first.len() >= sure && first.len() <= events.len(), "{} events, expected {sure} to {}", first.len(), events.len());
+        assert!(
+            first.len() >= sure && first.len() <= events.len(),
+            "{} events, expected {sure} to {}",
+            first.len(),
+            events.len()
+        );
         for ((sequence, event), expected) in first.into_iter().zip(&events) {
             assert_eq!(Some(sequence), expected["sequence"].as_u64(), "an event is missing");
             assert_eq!(&event["data"], expected);
