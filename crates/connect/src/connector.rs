@@ -71,7 +71,13 @@ pub struct Connector<T> {
 }
 
 impl<T: Target> Connector<T> {
-    pub fn new(source: Arc<Source>, target: T, settings: Settings, status: Arc<Status>, stop: Arc<AtomicBool>) -> Self {
+    pub fn new(
+        source: Arc<Source>,
+        target: T,
+        settings: Settings,
+        status: Arc<Status>,
+        stop: Arc<AtomicBool>,
+    ) -> Self {
         let fold = Fold::new(!target.is_atomic(), target.needs() == Needs::Rows);
         Self { source, target, settings, status, stop, fold }
     }
@@ -100,9 +106,7 @@ impl<T: Target> Connector<T> {
             }
             match fault {
                 Fault::Fenced => return Err(fault.into()),
-                Fault::Moved { .. } => {
-                    tracing::warn!(target = self.status.name(), %fault, "continuing from the target's cursor")
-                }
+                Fault::Moved { .. } => tracing::warn!(target = self.status.name(), %fault, "continuing from the target's cursor"),
                 Fault::Unreachable(_) | Fault::Refused(_) | Fault::Contradicts(_) => {
                     let lasts = pause >= PAUSE_MAX || matches!(fault, Fault::Contradicts(_));
                     if self.settings.once && lasts {
@@ -224,7 +228,12 @@ impl<T: Target> Connector<T> {
     }
 
     /// Writes some rows of an import that the entry `opener` opens; `None` if all are there.
-    fn open_import(&mut self, cursor: &Cursor, import: ImportNumber, opener: Seq) -> Result<Option<Cursor>, Ended> {
+    fn open_import(
+        &mut self,
+        cursor: &Cursor,
+        import: ImportNumber,
+        opener: Seq,
+    ) -> Result<Option<Cursor>, Ended> {
         let started = self.source.import_started(import).unwrap_or(Seq::new(1));
         let from = cursor.opening.map_or(started, Seq::next).max(started);
         if from >= opener {

@@ -6,7 +6,9 @@
 use std::str::FromStr;
 
 use api::decisions::Decision;
-use ledger::{Account, AccountFlags, Address, Limits, PendingState, Transfer, TransferFlags, TransferKey};
+use ledger::{
+    Account, AccountFlags, Address, Limits, PendingState, Transfer, TransferFlags, TransferKey,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use types::{Code, LedgerId, Seq, Timestamp};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::{Deadline, Header, PaymentDecided, PaymentStatus, PaymentSums, PolicyActivated};
+use engine::{Deadline, Header, PaymentDecided, PaymentSums, PaymentStatus, PolicyActivated};
 use ledger::{Account, Address, Book, Limits, MetadataOf, PendingState, Transfer, TransferKey};
 use types::{AccountId, Amount, Name, PaymentId, Seq, Timestamp};
 

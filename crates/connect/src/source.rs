@@ -108,7 +108,8 @@ impl Source {
             _ => {}
         }
         let size = store.size();
-        let growing = Growing { directory, store, run: CanonicalRun::default(), leaves: Vec::new(), saved: size };
+        let growing =
+            Growing { directory, store, run: CanonicalRun::default(), leaves: Vec::new(), saved: size };
         let last = Seq::new(size);
         Ok(Self {
             tiles: growing.store.tiles(),
@@ -190,8 +191,7 @@ impl Source {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let text = serde_json::to_vec(&known.to_save(growing.store.size(), growing.store.root()))
             .map_err(|cause| failed(io::Error::other(cause)))?;
-        disk::write_atomically(&growing.directory, KNOWN_FILE, &text)
-            .map_err(|cause| failed(io::Error::other(cause)))?;
+        disk::write_atomically(&growing.directory, KNOWN_FILE, &text).map_err(|cause| failed(io::Error::other(cause)))?;
         growing.saved = growing.store.size();
         Ok(())
     }

@@ -15,8 +15,7 @@ pub(crate) fn client(ca: Option<&Path>) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
     match ca {
         Some(file) => {
-            let failed =
-                |error: &dyn std::fmt::Display| format!("cannot use the certificates in {}: {error}", file.display());
+            let failed = |error: &dyn std::fmt::Display| format!("cannot use the certificates in {}: {error}", file.display());
             for certificate in CertificateDer::pem_file_iter(file).map_err(|error| failed(&error))? {
                 let certificate = certificate.map_err(|error| failed(&error))?;
                 roots.add(certificate).map_err(|error| failed(&error))?;

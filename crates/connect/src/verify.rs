@@ -10,9 +10,7 @@ use types::{AccountId, PaymentId};
 use crate::batch::Batch;
 use crate::connector::{Connector, Ended, Settings};
 use crate::cursor::Cursor;
-use crate::documents::{
-    AccountDocument, Documents, PaymentDocument, TransferDocument, parse, state_name, transfer_key,
-};
+use crate::documents::{AccountDocument, Documents, PaymentDocument, TransferDocument, parse, state_name, transfer_key};
 use crate::fold::Map;
 use crate::rows::{AccountRow, PaymentRow, TransferRow};
 use crate::source::Source;
@@ -69,8 +67,7 @@ pub fn verify(
         let what = "an import is being opened, so a part of its rows is there; verify again when the connector has written the rest";
         return Err(Fault::Refused(what.to_owned()).into());
     }
-    let mut comparing =
-        Comparing { target, each: each.max(1), expected: Expected::default(), outcome: Outcome::default() };
+    let mut comparing = Comparing { target, each: each.max(1), expected: Expected::default(), outcome: Outcome::default() };
     let settings = Settings { once: true, until: Some(cursor.position), ..Settings::default() };
     let stop = Arc::new(AtomicBool::new(false));
     Connector::new(Arc::clone(source), &mut comparing, settings, Arc::clone(status), stop).run()?;
@@ -137,18 +134,8 @@ impl Target for &mut Comparing {
         let Expected { accounts, pendings, payments, .. } = &self.expected;
         Ok(Documents {
             accounts: wanted.accounts.iter().filter_map(|id| accounts.get(id)).map(AccountDocument::from).collect(),
-            transfers: wanted
-                .transfers
-                .iter()
-                .filter_map(|key| pendings.get(key))
-                .map(TransferDocument::from)
-                .collect(),
-            payments: wanted
-                .payments
-                .iter()
-                .filter_map(|id| payments.get(id))
-                .map(|payment| (&payment.row).into())
-                .collect(),
+            transfers: wanted.transfers.iter().filter_map(|key| pendings.get(key)).map(TransferDocument::from).collect(),
+            payments: wanted.payments.iter().filter_map(|id| payments.get(id)).map(|payment| (&payment.row).into()).collect(),
         })
     }
 
@@ -178,11 +165,8 @@ impl Target for &mut Comparing {
         }
         self.expected.counts.transfers += rows.transfers.len() as u64;
         self.expected.counts.payments += rows.payments.len() as u64;
-        let chosen: Vec<&TransferRow> = (before.transfers..)
-            .zip(&rows.transfers)
-            .filter(|(number, _)| number % each == 0)
-            .map(|(_, row)| row)
-            .collect();
+        let chosen: Vec<&TransferRow> =
+            (before.transfers..).zip(&rows.transfers).filter(|(number, _)| number % each == 0).map(|(_, row)| row).collect();
         if self.target.needs() == Needs::Rows {
             for some in chosen.chunks(ROWS_AT_ONCE) {
                 self.compare_transfers(some)?;
@@ -279,8 +263,7 @@ impl Comparing {
                 && found.as_deref() != Some(state_name(expected))
             {
                 let (key, found) = (row.transfer.key, found.unwrap_or_else(|| "none".to_owned()));
-                self.outcome
-                    .differ(format!("transfer {key}: the state is `{found}`, expected `{}`", state_name(expected)));
+                self.outcome.differ(format!("transfer {key}: the state is `{found}`, expected `{}`", state_name(expected)));
             }
         }
         Ok(())
@@ -306,13 +289,7 @@ impl Outcome {
         }
     }
 
-    fn compare<T: PartialEq + serde::Serialize>(
-        &mut self,
-        kind: &str,
-        id: &impl fmt::Display,
-        expected: &T,
-        found: Option<&T>,
-    ) {
+    fn compare<T: PartialEq + serde::Serialize>(&mut self, kind: &str, id: &impl fmt::Display, expected: &T, found: Option<&T>) {
         match found {
             Some(found) if found == expected => {}
             None => self.differ(format!("{kind} {id} is missing")),

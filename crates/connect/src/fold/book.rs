@@ -5,8 +5,8 @@ use types::{AccountId, Amount, Seq};
 
 use super::Map;
 use crate::cache::Cache;
-use crate::documents::Documents;
 use crate::rows::{AccountRow, Resolved, Rows, Side, TransferRow};
+use crate::documents::Documents;
 use crate::target::{Fault, Wanted};
 
 /// An account in memory.
@@ -254,8 +254,7 @@ impl InBatch {
     }
 
     fn resolve(&mut self, seq: Seq, key: TransferKey, state: PendingState) -> Result<Transfer, Fault> {
-        let missing =
-            || Fault::Contradicts(format!("entry {seq} resolves the pending transfer {key}, which is missing"));
+        let missing = || Fault::Contradicts(format!("entry {seq} resolves the pending transfer {key}, which is missing"));
         let pending = *self.pendings.get(&key).ok_or_else(missing)?;
         match self.created.get(&key).and_then(|place| self.transfers.get_mut(*place)) {
             Some(row) => row.state = Some(state),

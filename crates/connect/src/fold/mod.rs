@@ -14,8 +14,8 @@ use journal::EntryInContext;
 use ledger::ImportNumber;
 use types::Seq;
 
-use crate::documents::Documents;
 use crate::rows::{MetadataRow, Rows};
+use crate::documents::Documents;
 use crate::target::{Fault, Wanted};
 use book::Books;
 use payments::Payments;
@@ -56,9 +56,9 @@ impl Fold {
         entries: &[&EntryInContext],
         load: &mut dyn FnMut(&Wanted) -> Result<Documents, Fault>,
     ) -> Result<Rows, Fault> {
-        let facts = entries
-            .iter()
-            .flat_map(|item| item.entry.fact.ledger_facts().iter().map(|fact| (item.entry.header.seq, fact)));
+        let facts = entries.iter().flat_map(|item| {
+            item.entry.fact.ledger_facts().iter().map(|fact| (item.entry.header.seq, fact))
+        });
         let payments = if self.follows_payments { Payments::load(entries, load)? } else { Payments::only_new() };
         self.fold_facts(facts, payments, entries, load)
     }

@@ -5,8 +5,8 @@ use journal::EntryInContext;
 use types::{Amount, PaymentId, Seq};
 
 use super::Map;
-use crate::documents::{Documents, parse};
 use crate::rows::{ChangeRow, LabelRow, PaymentNow, PaymentRow, Rows};
+use crate::documents::{Documents, parse};
 use crate::target::{Fault, Wanted};
 
 /// The payments that a batch decides or changes.
@@ -194,3 +194,4 @@ fn raised_by(changed: &PaymentChanged) -> Option<Amount> {
         Portion::All | Portion::Part(_) | Portion::Last(_) => None,
     }
 }
+

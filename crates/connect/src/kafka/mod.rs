@@ -208,7 +208,7 @@ impl Opened {
             let sent = self.sender.send(partition, key.as_deref(), &payload, mark::headers(seq, &mark));
             sent.map_err(|fault| match fault {
                 Fault::Refused(what) => Fault::Refused(format!("entry {seq}, {} bytes: {what}", payload.len())),
-                other => other,
+                Fault::Unreachable(_) | Fault::Fenced | Fault::Moved { .. } | Fault::Contradicts(_) => fault,
             })?;
         }
         self.sender.drain()
@@ -280,13 +280,11 @@ impl Target for Kafka {
 /// What an error of the client means for a connector.
 fn fault(error: &KafkaError) -> Fault {
     use RDKafkaErrorCode as Code;
-    let code = match error {
-        KafkaError::AdminOp(code) => Some(*code),
-        KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_) | KafkaError::AdminOpCreation(_) => {
-            return Fault::Refused(error.to_string());
-        }
-        other => other.rdkafka_error_code(),
-    };
+    if let KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_) | KafkaError::AdminOpCreation(_) = error {
+        return Fault::Refused(error.to_string());
+    }
+    // The client's own function leaves this one out.
+    let code = if let KafkaError::AdminOp(code) = error { Some(*code) } else { error.rdkafka_error_code() };
     // Trying again does not help against these until somebody changes the topic, the rights or the configuration.
     let lasts = [
         Code::MessageSizeTooLarge,

@@ -13,16 +13,16 @@ use std::time::Duration;
 
 use postgres::error::{DbError, SqlState};
 use postgres::{Client, Config, Row, Transaction};
-use proof::Hash;
 use serde::Deserialize;
+use proof::Hash;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use types::Seq;
 
 use crate::batch::Batch;
 use crate::cursor::Cursor;
-use crate::documents::Documents;
 use crate::rows::Rows;
 use crate::source::{hex, unhex};
+use crate::documents::Documents;
 use crate::target::{Counts, Fault, Needs, Target, Wanted};
 use crate::targets::secret;
 use copy_text::CopyText;
@@ -98,13 +98,8 @@ impl Postgres {
         config.application_name("finaira connect").tcp_user_timeout(UNANSWERED_MAX).connect_timeout(UNANSWERED_MAX);
         config.keepalives_idle(UNANSWERED_MAX);
         let schema = &settings.schema;
-        let is_name =
-            schema.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_');
-        if !is_name
-            || schema.is_empty()
-            || schema.len() > 63
-            || schema.starts_with(|first: char| first.is_ascii_digit())
-        {
+        let is_name = schema.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_');
+        if !is_name || schema.is_empty() || schema.len() > 63 || schema.starts_with(|first: char| first.is_ascii_digit()) {
             return Err(format!(
                 "found the schema `{schema}`, expected 1 to 63 lower-case letters, digits and underscores, with no digit first"
             ));
@@ -125,9 +120,7 @@ impl Postgres {
     fn connect(&mut self) -> Result<(Client, i64, Cursor), Fault> {
         let mut client = self.config.connect(self.tls.clone()).map_err(|error| fault(&error))?;
         // Whoever holds the cursor's row and does not answer would lock others out.
-        client
-            .batch_execute("set idle_in_transaction_session_timeout = '60s'; set lock_timeout = '90s'")
-            .map_err(|error| fault(&error))?;
+        client.batch_execute("set idle_in_transaction_session_timeout = '60s'; set lock_timeout = '90s'").map_err(|error| fault(&error))?;
         let mut transaction = client.transaction().map_err(|error| fault(&error))?;
         // Two connectors that create the tables at the same time would hinder each other.
         let create = format!(
@@ -372,8 +365,7 @@ fn insert(
         return Ok(false);
     }
     let columns = if columns.is_empty() { String::new() } else { format!("({columns})") };
-    let mut writer =
-        transaction.copy_in(&format!("copy {table} {columns} from stdin")).map_err(|error| fault(&error))?;
+    let mut writer = transaction.copy_in(&format!("copy {table} {columns} from stdin")).map_err(|error| fault(&error))?;
     writer.write_all(text.as_bytes()).map_err(|error| io_fault(&error))?;
     writer.finish().map_err(|error| fault(&error))?;
     Ok(true)
@@ -403,12 +395,9 @@ fn is_passing(code: &SqlState) -> bool {
 
 fn told(error: &DbError) -> String {
     let mut text = format!("{} ({})", error.message(), error.code().code());
-    for (what, name) in [
-        ("table", error.table()),
-        ("column", error.column()),
-        ("constraint", error.constraint()),
-        ("detail", error.detail()),
-    ] {
+    for (what, name) in
+        [("table", error.table()), ("column", error.column()), ("constraint", error.constraint()), ("detail", error.detail())]
+    {
         if let Some(name) = name {
             text.push_str(&format!("; {what}: {name}"));
         }

@@ -70,11 +70,7 @@ pub(super) fn put_payment(row: &PaymentRow, into: &mut CopyText) {
     into.plain(&policy.name).plain(decided.policy).bool(decided.late);
     put_deadline(now.deadline.unwrap_or(decided.deadline), into);
     put_label(now, into);
-    into.plain(header.actor)
-        .time(header.decided_at)
-        .plain(header.decided_at.ns())
-        .time(header.occurred_at)
-        .plain(header.occurred_at.ns());
+    into.plain(header.actor).time(header.decided_at).plain(header.decided_at.ns()).time(header.occurred_at).plain(header.occurred_at.ns());
     into.plain(header.seq).plain(now.sequence).end_row();
 }
 
@@ -148,13 +144,7 @@ pub(super) fn put_metadata(rows: &Rows, into: &mut CopyText) {
             MetadataOf::Transfer(key) => ("transfer", key.to_string()),
             MetadataOf::Payment(id) => ("payment", id.to_string()),
         };
-        into.plain(number)
-            .plain(kind)
-            .plain(id)
-            .text(&row.key)
-            .option(row.value.as_ref())
-            .plain(row.sequence)
-            .end_row();
+        into.plain(number).plain(kind).plain(id).text(&row.key).option(row.value.as_ref()).plain(row.sequence).end_row();
     }
 }
 
@@ -271,9 +261,7 @@ impl Columns<'_> {
 
     fn number_option(&mut self) -> Result<Option<u64>, Fault> {
         let number: Option<i64> = self.get()?;
-        number
-            .map(|number| u64::try_from(number).map_err(|_| self.wrong(self.next - 1, &number.to_string())))
-            .transpose()
+        number.map(|number| u64::try_from(number).map_err(|_| self.wrong(self.next - 1, &number.to_string()))).transpose()
     }
 
     pub(super) fn number<S, T>(&mut self) -> Result<T, Fault>

@@ -297,8 +297,7 @@ impl Target for Redis {
     fn look(&mut self) -> Result<Option<(Cursor, Counts)>, Fault> {
         let mut connection = self.connect()?;
         let key = self.cursor_key();
-        let fields =
-            redis::cmd("HMGET").arg(&key).arg(&["origin", "position", "root", "opening"]).query(&mut connection);
+        let fields = redis::cmd("HMGET").arg(&key).arg(&["origin", "position", "root", "opening"]).query(&mut connection);
         let fields: Vec<Option<String>> = fields.map_err(|error| fault(&error))?;
         if fields.iter().all(Option::is_none) {
             return Ok(None);
@@ -308,13 +307,7 @@ impl Target for Redis {
         let pattern = format!("{}:account:*", self.prefix.replace(['{', '}'], "?"));
         let mut place = "0".to_owned();
         loop {
-            let scan = redis::cmd("SCAN")
-                .arg(&place)
-                .arg("MATCH")
-                .arg(&pattern)
-                .arg("COUNT")
-                .arg(KEYS_AT_ONCE)
-                .query(&mut connection);
+            let scan = redis::cmd("SCAN").arg(&place).arg("MATCH").arg(&pattern).arg("COUNT").arg(KEYS_AT_ONCE).query(&mut connection);
             let (next, keys): (String, Vec<String>) = scan.map_err(|error| fault(&error))?;
             counts.accounts += keys.len() as u64;
             place = next;

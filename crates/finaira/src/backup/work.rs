@@ -99,7 +99,18 @@ pub(crate) struct Work<W> {
 impl<W: Watch> Work<W> {
     pub(crate) fn new(client: Client, directory: Directory, watch: W, follow: bool, stop: Arc<Stop>) -> Self {
         let (target, spoilt_at) = (None, None);
-        Self { client, directory, follow, stop, watch, copy: None, target, begun_at: Seq::ZERO, spoilt_at, failures: 0 }
+        Self {
+            client,
+            directory,
+            follow,
+            stop,
+            watch,
+            copy: None,
+            target,
+            begun_at: Seq::ZERO,
+            spoilt_at,
+            failures: 0,
+        }
     }
 
     pub(crate) fn run(mut self) -> Result<Ended, Failure> {

@@ -155,11 +155,7 @@ mod tests {
     fn mistakes_are_named() {
         for (from, to, expected) in [
             ("directory = \"copies\"", "", "missing field `directory`"),
-            (
-                "tenant = \"main\"",
-                "tenant = \"other\"",
-                "target `reports` names the tenant `other`, which is not in the file",
-            ),
+            ("tenant = \"main\"", "tenant = \"other\"", "target `reports` names the tenant `other`, which is not in the file"),
             ("name = \"reports\"", "name = \"a/b\"", "found the target name `a/b`"),
             ("api_key_env", "api_key", "unknown field `api_key`"),
             ("kind =", "batch_entries = 0\nkind =", "found `batch_entries` 0, expected 1 to 1000000"),

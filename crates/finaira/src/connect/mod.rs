@@ -165,9 +165,7 @@ impl Running {
             let fault = shown.fault.map(|fault| format!("; {fault}")).unwrap_or_default();
             let (name, position, journal) = (status.name(), shown.position, shown.journal.max(shown.position));
             // The result of the command, if its output is kept.
-            if outln!("{name}: {position} of {journal} entries, {} batches, {} rows{fault}", shown.batches, shown.rows)
-                .is_err()
-            {
+            if outln!("{name}: {position} of {journal} entries, {} batches, {} rows{fault}", shown.batches, shown.rows).is_err() {
                 return;
             }
         }

@@ -45,8 +45,7 @@ pub(crate) fn run(arguments: &CopyArguments, name: &str) -> anyhow::Result<()> {
         Some(copy) => opened(copy)?,
         None => brought_up_to_date(&config, &target.tenant, &home)?,
     };
-    let made =
-        connect::make(&target.kind, target.settings.clone()).map_err(|error| anyhow!("target `{name}`: {error}"))?;
+    let made = connect::make(&target.kind, target.settings.clone()).map_err(|error| anyhow!("target `{name}`: {error}"))?;
     let status = Arc::new(Status::new(name));
     let verified = connect::verify(&source, made, arguments.each, &status)?;
     show(name, &verified)
@@ -95,9 +94,7 @@ fn show(name: &str, verified: &Verification) -> anyhow::Result<()> {
     crate::stdio::out(format_args!("{out}"))?;
     let root: String = verified.cursor.root.iter().map(|byte| format!("{byte:02x}")).collect();
     let position = verified.cursor.position;
-    outln!(
-        "The copy in `{name}` holds the entries up to {position}; their Merkle root is that of the journal, {root}."
-    )?;
+    outln!("The copy in `{name}` holds the entries up to {position}; their Merkle root is that of the journal, {root}.")?;
     if verified.is_right() {
         outln!("The copy is equal to the journal.")?;
         return Ok(());

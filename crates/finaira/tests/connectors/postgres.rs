@@ -32,9 +32,7 @@ const TABLES: [&str; 9] = [
 impl Postgres {
     #[track_caller]
     fn run(&self, sql: &str) -> String {
-        let output = Command::new("psql")
-            .args([self.service.text("/url"), "-qAtX", "-v", "ON_ERROR_STOP=1", "-c", sql])
-            .output();
+        let output = Command::new("psql").args([self.service.text("/url"), "-qAtX", "-v", "ON_ERROR_STOP=1", "-c", sql]).output();
         let output = output.expect("psql runs");
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -72,9 +70,7 @@ impl Tried for Postgres {
 
     fn tamper(&self) -> u64 {
         self.run("update finaira.accounts set credits_posted = credits_posted + 1 where id = (select min(id::text) from finaira.accounts)::uuid");
-        self.run(
-            "delete from finaira.transfers where id = (select max(id) from finaira.transfers where state is null)",
-        );
+        self.run("delete from finaira.transfers where id = (select max(id) from finaira.transfers where state is null)");
         self.run("update finaira.payments set status = 'posted' where id = (select min(id::text) from finaira.payments where status <> 'posted')::uuid");
         // The deleted transfer is missing, and there is one less.
         4

@@ -23,10 +23,7 @@ const COPY: &str = "redis.call('SELECT', ARGV[2]); redis.call('FLUSHDB'); redis.
 impl Redis {
     #[track_caller]
     fn run(&self, command: &[&str]) -> String {
-        let output = Command::new("redis-cli")
-            .args(["-u", self.service.text("/url"), "--no-auth-warning", "-e"])
-            .args(command)
-            .output();
+        let output = Command::new("redis-cli").args(["-u", self.service.text("/url"), "--no-auth-warning", "-e"]).args(command).output();
         let output = output.expect("redis-cli runs");
         assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()

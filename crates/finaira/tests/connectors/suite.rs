@@ -257,8 +257,5 @@ pub(crate) fn again(name: &str) -> Value {
 /// A member of a description that is a number.
 #[track_caller]
 pub(crate) fn number(description: &Value, name: &str) -> u32 {
-    description[name]
-        .as_u64()
-        .and_then(|number| number.try_into().ok())
-        .unwrap_or_else(|| panic!("{name}: {description}"))
+    description[name].as_u64().and_then(|number| number.try_into().ok()).unwrap_or_else(|| panic!("{name}: {description}"))
 }

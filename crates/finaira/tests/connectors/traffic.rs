@@ -30,13 +30,7 @@ impl Traffic {
             (1..=ACCOUNTS).map(|id| json!({"id": id.to_string(), "ledger": LEDGER, "code": 1})).collect();
         created(&client.post("/v1/accounts/batch", &json!({"accounts": accounts})));
         created(&client.activate(WALLET));
-        Self {
-            client: client.clone(),
-            random: seed.max(1),
-            next: 1_000_000,
-            pendings: Vec::new(),
-            payments: Vec::new(),
-        }
+        Self { client: client.clone(), random: seed.max(1), next: 1_000_000, pendings: Vec::new(), payments: Vec::new() }
     }
 
     /// A number below `limit`, by xorshift.
@@ -146,10 +140,7 @@ impl Traffic {
     fn settings(&mut self) {
         let account = 1 + self.below(ACCOUNTS);
         let (path, body) = match self.below(2) {
-            0 => (
-                format!("/v1/accounts/{account}/limits"),
-                json!({"max_balance": (1_000_000 + self.below(1_000)).to_string()}),
-            ),
+            0 => (format!("/v1/accounts/{account}/limits"), json!({"max_balance": (1_000_000 + self.below(1_000)).to_string()})),
             _ => {
                 let number = self.below(100);
                 let value = json!({"name": format!("a\\b\t{number}"), "of": [number, null]});
