@@ -184,7 +184,41 @@ mod tests {
 
     #[test]
     fn a_transfer_is_about_the_account_that_it_debits() {
-        check(Fact::Ledger(LedgerFact::TransferCreated(transfer())), &expect![[]]);
+        check(
+            Fact::Ledger(LedgerFact::TransferCreated(transfer())),
+            &expect![[r#"
+            {
+              "data": {
+                "actor": 4,
+                "cursor": "00000000-0000-0000-0000-000000000009.0.12",
+                "data": {
+                  "amount": "1250",
+                  "asset": "EUR/2",
+                  "code": 1,
+                  "created_at": "1970-01-01T00:00:01Z",
+                  "credit_account": "00000000-0000-0000-0000-000000000002",
+                  "debit_account": "00000000-0000-0000-0000-000000000001",
+                  "flags": [
+                    "pending"
+                  ],
+                  "id": "00000000-0000-0000-0000-000000000007",
+                  "ledger": 978
+                },
+                "decided_at": "1970-01-01T00:00:01Z",
+                "kind": "transfer_created",
+                "occurred_at": "1970-01-01T00:00:01Z",
+                "sequence": 12
+              },
+              "datacontenttype": "application/json",
+              "id": "00000000-0000-0000-0000-000000000009/12",
+              "sequence": "00000000000000000012",
+              "source": "00000000-0000-0000-0000-000000000009",
+              "specversion": "1.0",
+              "subject": "accounts/00000000-0000-0000-0000-000000000001",
+              "time": "1970-01-01T00:00:01Z",
+              "type": "finaira.transfer_created.v1"
+            }"#]],
+        );
     }
 
     #[test]
@@ -195,12 +229,61 @@ mod tests {
             positive: true,
             updates: Vec::new(),
         };
-        check(Fact::LabelRecorded(label), &expect![[]]);
+        check(
+            Fact::LabelRecorded(label),
+            &expect![[r#"
+            {
+              "data": {
+                "actor": 4,
+                "cursor": "00000000-0000-0000-0000-000000000009.0.12",
+                "data": {
+                  "label": "fraud",
+                  "payment": "00000000-0000-0000-0000-000000000007",
+                  "positive": true
+                },
+                "decided_at": "1970-01-01T00:00:01Z",
+                "kind": "label_recorded",
+                "occurred_at": "1970-01-01T00:00:01Z",
+                "sequence": 12
+              },
+              "datacontenttype": "application/json",
+              "id": "00000000-0000-0000-0000-000000000009/12",
+              "sequence": "00000000000000000012",
+              "source": "00000000-0000-0000-0000-000000000009",
+              "specversion": "1.0",
+              "subject": "payments/00000000-0000-0000-0000-000000000007",
+              "time": "1970-01-01T00:00:01Z",
+              "type": "finaira.label_recorded.v1"
+            }"#]],
+        );
     }
 
     #[test]
     fn an_entry_about_the_whole_journal_has_no_subject() {
-        check(Fact::JournalStarted { origin: Origin::new(9) }, &expect![[]]);
+        check(
+            Fact::JournalStarted { origin: Origin::new(9) },
+            &expect![[r#"
+            {
+              "data": {
+                "actor": 4,
+                "cursor": "00000000-0000-0000-0000-000000000009.0.12",
+                "data": {
+                  "origin": "00000000-0000-0000-0000-000000000009"
+                },
+                "decided_at": "1970-01-01T00:00:01Z",
+                "kind": "journal_started",
+                "occurred_at": "1970-01-01T00:00:01Z",
+                "sequence": 12
+              },
+              "datacontenttype": "application/json",
+              "id": "00000000-0000-0000-0000-000000000009/12",
+              "sequence": "00000000000000000012",
+              "source": "00000000-0000-0000-0000-000000000009",
+              "specversion": "1.0",
+              "time": "1970-01-01T00:00:01Z",
+              "type": "finaira.journal_started.v1"
+            }"#]],
+        );
     }
 
     #[test]

@@ -104,8 +104,10 @@ pub(super) fn read(record: &impl Message) -> Result<Found, Fault> {
         std::str::from_utf8(found).ok()
     };
     let sequence = header(SEQUENCE).ok_or_else(|| foreign("it has no header `finaira-sequence`"))?;
-    let seq =
-        sequence.parse().map(Seq::new).map_err(|_ignored| foreign("its header `finaira-sequence` is not a number"))?;
+    let seq = sequence
+        .parse()
+        .map(Seq::new)
+        .map_err(|_malformed| foreign("its header `finaira-sequence` is not a number"))?;
     let mark = header(COPY).ok_or_else(|| foreign("it has no header `finaira-copy`"))?;
     let mark: Mark =
         serde_json::from_str(mark).map_err(|error| foreign(&format!("its header `finaira-copy`: {error}")))?;

@@ -206,10 +206,10 @@ impl Opened {
             }
             let payload = CloudEvent::new(item, origin)?.to_json()?;
             let sent = self.sender.send(partition, key.as_deref(), &payload, mark::headers(seq, &mark));
-            if let Err(Fault::Refused(what)) = sent {
-                return Err(Fault::Refused(format!("entry {seq}, {} bytes: {what}", payload.len())));
-            }
-            sent?;
+            sent.map_err(|fault| match fault {
+                Fault::Refused(what) => Fault::Refused(format!("entry {seq}, {} bytes: {what}", payload.len())),
+                Fault::Unreachable(_) | Fault::Fenced | Fault::Moved { .. } | Fault::Contradicts(_) => fault,
+            })?;
         }
         self.sender.drain()
     }
@@ -280,9 +280,10 @@ impl Target for Kafka {
 /// What an error of the client means for a connector.
 fn fault(error: &KafkaError) -> Fault {
     use RDKafkaErrorCode as Code;
-    if matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_) | KafkaError::AdminOpCreation(_)) {
+    if let KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_) | KafkaError::AdminOpCreation(_) = error {
         return Fault::Refused(error.to_string());
     }
+    // The client's own function leaves this one out.
     let code = if let KafkaError::AdminOp(code) = error { Some(*code) } else { error.rdkafka_error_code() };
     // Trying again does not help against these until somebody changes the topic, the rights or the configuration.
     let lasts = [

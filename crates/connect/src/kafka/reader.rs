@@ -65,7 +65,7 @@ impl<'s> Reader<'s> {
                 let count = found.partitions().len();
                 i32::try_from(count)
                     .map(Some)
-                    .map_err(|_ignored| Fault::Refused(format!("the topic `{topic}` has {count} partitions")))
+                    .map_err(|_too_many| Fault::Refused(format!("the topic `{topic}` has {count} partitions")))
             }
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
             Some(code) => Err(fault(&KafkaError::MetadataFetch(code))),
