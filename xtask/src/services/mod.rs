@@ -277,10 +277,11 @@ impl Stop {
 }
 
 impl Folders {
-    /// Waits until no other task does something with this server. Dropping the file lets the next one go on.
+    /// Waits until no other task does something with this server. Dropping the file lets the next one go on. It is beside the folder
+    /// of the server, which may be removed to download everything again.
     fn lock(&self) -> Result<fs::File> {
         fs::create_dir_all(&self.home).with_context(|| format!("cannot create {}", self.home.display()))?;
-        let path = self.home.join("lock");
+        let path = self.home.with_extension("lock");
         let file = fs::File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
         file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
         Ok(file)
@@ -533,7 +534,7 @@ mod tests {
         let home = folder.path().join("home");
         let folders = Folders { source: home.clone(), run: home.join("run"), home };
         let first = folders.lock().unwrap();
-        let second = fs::File::open(folders.home.join("lock")).unwrap();
+        let second = fs::File::open(folder.path().join("home.lock")).unwrap();
         assert!(matches!(second.try_lock(), Err(fs::TryLockError::WouldBlock)));
         drop(first);
         second.try_lock().unwrap();
