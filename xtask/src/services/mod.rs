@@ -179,10 +179,16 @@ impl Task {
 
     /// Returns what to print, if anything.
     pub(crate) fn run(&self, root: &Path) -> Result<Option<String>> {
+        let service = match self {
+            Self::Get(service) | Self::Up(service, _) | Self::Down(service) => *service,
+        };
+        let folders = service.folders(root);
+        // Tests that run at the same time may start the same server: the second one is told that it runs.
+        let _lock = folders.lock()?;
         match self {
-            Self::Get(service) => get(service.server(), &service.folders(root)).map(|()| None),
-            Self::Up(service, options) => up(service.server(), &service.folders(root), options).map(Some),
-            Self::Down(service) => down(service.server(), &service.folders(root)).map(|()| None),
+            Self::Get(_) => (service.server().get)(&folders).map(|()| None),
+            Self::Up(_, options) => up(service.server(), &folders, options).map(Some),
+            Self::Down(_) => down(service.server(), &folders).map(|()| None),
         }
     }
 }
@@ -271,6 +277,16 @@ impl Stop {
 }
 
 impl Folders {
+    /// Waits until no other task does something with this server. Dropping the file lets the next one go on. It is beside the folder
+    /// of the server, which may be removed to download everything again.
+    fn lock(&self) -> Result<fs::File> {
+        fs::create_dir_all(&self.home).with_context(|| format!("cannot create {}", self.home.display()))?;
+        let path = self.home.with_extension("lock");
+        let file = fs::File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+        Ok(file)
+    }
+
     fn log(&self) -> PathBuf {
         self.run.join("log")
     }
@@ -329,12 +345,6 @@ impl Folders {
     }
 }
 
-/// Downloads a server, unless it is there.
-fn get(server: &Server, folders: &Folders) -> Result<()> {
-    fs::create_dir_all(&folders.home).with_context(|| format!("cannot create {}", folders.home.display()))?;
-    (server.get)(folders)
-}
-
 /// Starts a server, and returns its description as one line of JSON.
 fn up(server: &Server, folders: &Folders, options: &Options) -> Result<String> {
     let name = server.name;
@@ -345,7 +355,7 @@ fn up(server: &Server, folders: &Folders, options: &Options) -> Result<String> {
             bail!("{name} runs already, with the pid {}; stop it with `cargo xtask services down {name}`", running.pid);
         }
     }
-    get(server, folders)?;
+    (server.get)(folders)?;
     (server.end_rest)(folders)?;
     if options.keep {
         ensure!(folders.started().is_file(), "{name} has no data to keep; start it without `--keep` first");
@@ -516,6 +526,18 @@ mod tests {
         up(false).unwrap();
         assert_eq!(starts(), 1);
         down(&COUNTER, &folders).unwrap();
+    }
+
+    #[test]
+    fn two_tasks_with_one_server_follow_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("home");
+        let folders = Folders { source: home.clone(), run: home.join("run"), home };
+        let first = folders.lock().unwrap();
+        let second = fs::File::open(folder.path().join("home.lock")).unwrap();
+        assert!(matches!(second.try_lock(), Err(fs::TryLockError::WouldBlock)));
+        drop(first);
+        second.try_lock().unwrap();
     }
 
     #[test]

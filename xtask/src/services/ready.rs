@@ -13,8 +13,8 @@ use serde_json::Value;
 use super::Readiness;
 use super::process::wait_until;
 
-/// How long one answer may take. A server that starts on a busy machine may be slow.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+/// How long one answer may take. A server that starts on a busy machine may be slow, and one that will not answer is asked again.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Returns the description of a server that is ready.
 pub(super) fn wait(child: &mut Child, readiness: &Readiness, log: &Path, patience: Duration) -> Result<Value> {

@@ -1,15 +1,16 @@
-//! SeaweedFS, an object store that speaks S3, from the Go module proxy. It checks signatures. A bucket is made by the first object
-//! that is put into it.
+//! SeaweedFS, an object store that speaks S3, from the Go module proxy. It checks signatures.
 
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 use serde_json::json;
 
 use super::install::{GoProgram, go};
 use super::ports::ports;
+use super::process::wait_until;
+use super::ready::ask;
 use super::{Folders, Options, Readiness, Server, Starting, Stop, Takes, nothing};
 
 pub(super) const SERVER: Server = Server {
@@ -20,7 +21,7 @@ pub(super) const SERVER: Server = Server {
     stop: Stop { signal: Signal::TERM, patience: Duration::from_secs(10) },
     get: |folders| go(folders, &PROGRAM),
     prepare,
-    settle: nothing,
+    settle,
     end_rest: nothing,
 };
 
@@ -60,6 +61,8 @@ fn prepare(folders: &Folders, _: &Options) -> Result<Starting> {
     // Relative to the folder of the run, because the path of a socket must be short.
     command.args(["-filer.localSocket=filer.sock", "-s3.localSocket=s3.sock"]);
     command.args(["-volume.max=20", "-master.volumeSizeLimitMB=64", "-volume.preStopSeconds=0"]);
+    // It has one master, which need not wait for others before it elects itself.
+    command.args(["-master.peers=none", "-master.electionTimeout=1s"]);
     // Otherwise it would report its use to its makers.
     command.arg("-master.telemetry=false");
     let description = json!({
@@ -72,4 +75,16 @@ fn prepare(folders: &Folders, _: &Options) -> Result<Starting> {
         "secret_key": SECRET_KEY,
     });
     Ok(Starting { command, readiness: Readiness::Answers { port, path: "/healthz".to_owned(), description } })
+}
+
+/// Waits until an object can be written into the bucket, which takes some seconds longer than the first answer.
+fn settle(folders: &Folders) -> Result<()> {
+    let [_, _, _, _, _, _, filer, _] = ports(folders)?;
+    let path = format!("/buckets/{BUCKET}/.ready");
+    let request = |method: &str| ask(filer, method, &path, &[], if method == "PUT" { "ready" } else { "" });
+    let written = || Ok(request("PUT").is_ok_and(|status| status == "201").then_some(()));
+    wait_until(SERVER.patience, written)?.context("no object could be written")?;
+    let status = request("DELETE").context("cannot remove the first object")?;
+    ensure!(status == "204", "the removal of the first object was answered with {status}, expected 204");
+    Ok(())
 }
