@@ -191,7 +191,7 @@ impl Tenants {
         self.note_failed(tenant, &format!("the index was damaged several times since the start: {fault}"));
     }
 
-    fn note_failed(&self, tenant: TenantId, why: &str) {
+    pub(super) fn note_failed(&self, tenant: TenantId, why: &str) {
         tracing::error!(tenant = tenant.get(), why, "a tenant failed; other tenants go on");
         let mut slots = self.lock();
         let slot = slots.known.entry(tenant).or_default();
