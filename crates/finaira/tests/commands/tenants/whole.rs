@@ -70,6 +70,18 @@ fn every_journal_of_an_installation_is_verified() {
         assert!(said.contains(", 1 of them in data that cannot be rebuilt"), "{said}");
         flip(&keys, 3);
     }
+    let signing = data.join("system/issuer/signing.keys");
+    let before = std::fs::read(&signing).expect("the keys of the built-in issuer");
+    let text_before = String::from_utf8_lossy(&before).into_owned();
+    for damaged in [&text_before[..text_before.len() / 2], &text_before.replacen("\"active\"", "\"next\"", 1)] {
+        std::fs::write(&signing, damaged).expect("a file");
+        let (holds, said) = verify(data, &[]);
+        assert!(!holds && said.contains("FOUND in the keys of the system: issuer/signing.keys: "), "{said}");
+        assert!(said.contains(", 1 of them in data that cannot be rebuilt"), "{said}");
+    }
+    std::fs::write(&signing, before).expect("a file");
+    let (holds, said) = verify(data, &[]);
+    assert!(holds && said.contains("keys of the built-in issuer"), "{said}");
     let (holds, said) = verify(data, &["--tenant", "2"]);
     assert!(holds && said.contains("The journal ends with entry ") && !said.contains("tenant 3"), "{said}");
     let (holds, said) = verify(data, &["--tenant", "9"]);
