@@ -82,7 +82,10 @@ pub(crate) struct Tenants {
 /// Why a tenant is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum For {
+    /// A request, whose sender is known.
     Request,
+    /// To learn whether it knows the API key of a request. That does not count as use, because anybody can send one.
+    Keys,
     /// To learn what is due, or to do it.
     Due,
 }
@@ -150,14 +153,9 @@ impl Tenants {
         })
     }
 
-    /// A tenant if it is open, and the API keys of a tenant that was open before.
-    pub(crate) fn at_hand(&self, tenant: TenantId) -> (Option<Arc<App>>, Option<Arc<ApiKeys>>) {
-        if tenant == self.home.core.tenant() {
-            return (Some(Arc::clone(&self.home)), None);
-        }
-        let mut slots = self.lock();
-        let Some(slot) = slots.known.get_mut(&tenant) else { return (None, None) };
-        (slot.take_open(For::Request), slot.keys.clone())
+    /// The API keys of a tenant other than the first, if it was open since the start.
+    pub(crate) fn keys(&self, tenant: TenantId) -> Option<Arc<ApiKeys>> {
+        self.lock().known.get(&tenant)?.keys.clone()
     }
 
     /// A tenant, which is opened if necessary.
