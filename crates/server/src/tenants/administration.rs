@@ -138,7 +138,7 @@ impl Tenants {
         erase(place.directory.clone()).await.map_err(|error| error.to_string())?;
         let mut shard = self.open_shard(number, FirstKey::For(KeyFor::OnlyPrincipal)).await?;
         let key = shard.api_key.take();
-        self.begin_keeping(number, shard, Some(Stopwatch::start()));
+        self.begin_keeping(number, shard, None);
         key.map(|key| key.key).ok_or_else(|| "its first start made no API key".to_owned())
     }
 

@@ -204,10 +204,10 @@ impl Tenants {
             State::Closed | State::Failed { .. } | State::Open(_) => {}
         }
         Ok(Found::Moving(match slots.room(self.open_max) {
-            Room::Free => {
+            Room::Free(after) => {
                 let (moved, moving) = watch::channel(());
                 slots.known.entry(tenant).or_default().state = State::Opening(moving.clone());
-                tokio::spawn(Arc::clone(self).open(tenant, why, moved));
+                tokio::spawn(Arc::clone(self).open(tenant, why, (after, moved)));
                 moving
             }
             Room::Soon(moving) => moving,
@@ -289,10 +289,10 @@ impl Tenants {
                 let soon = {
                     let mut slots = self.lock();
                     match slots.room(self.open_max) {
-                        Room::Free => {
+                        Room::Free(after) => {
                             let (moved, moving) = watch::channel(());
                             slots.known.entry(tenant).or_default().state = State::Opening(moving);
-                            return Ok(moved);
+                            return Ok((moved, after));
                         }
                         Room::Soon(moving) => moving,
                         Room::None => return Err(Unopened::TooManyOpen(tenant, self.open_max)),
@@ -301,7 +301,12 @@ impl Tenants {
                 ended(soon).await;
             }
         };
-        tokio::time::timeout(OPEN_WITHIN, taken).await.unwrap_or(Err(Unopened::Opening(tenant)))
+        let taken = tokio::time::timeout(OPEN_WITHIN, taken).await;
+        let (moved, after) = taken.unwrap_or(Err(Unopened::Opening(tenant)))?;
+        if let Some(closing) = after {
+            ended(closing).await;
+        }
+        Ok(moved)
     }
 }
 
