@@ -12,12 +12,14 @@ use std::path::{Path, PathBuf};
 
 use disk::Disk;
 use journal::{Fault, FileJournal};
-use types::{ShardId, TenantId};
+use types::{Seq, ShardId, TenantId};
 
 /// The folder of the system journal, in a data directory.
 pub const SYSTEM: &str = "system";
 /// The folder of all tenants but the first, in a data directory.
 pub const TENANTS: &str = "tenants";
+/// The last entry that the creation of a tenant writes: the first one begins its journal, then come a principal and its API key.
+const LAST_OF_CREATION: Seq = Seq::new(3);
 
 /// A shard: whose journal it is, and the directory with its folders.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +49,21 @@ impl ShardPlace {
     pub fn found(directory: &Path, journal: &impl Disk) -> Result<Self, Fault> {
         let shard = FileJournal::shard_before_opening(journal)?.unwrap_or(Self::FIRST_SHARD);
         Ok(Self { shard, tenant: Self::tenant_of(shard), directory: directory.to_owned() })
+    }
+
+    /// Whether the journal of a tenant has more entries than its creation writes, so that somebody got its API key and used it.
+    /// Reads no further than to the first such entry.
+    ///
+    /// # Errors
+    /// Fails if the journal is damaged or cannot be read.
+    pub fn was_used(&self, journal: &impl Disk) -> Result<bool, Fault> {
+        let mut was_used = false;
+        let inspected = FileJournal::inspect(journal, self.shard, &mut |entry, _, _| {
+            was_used = entry.header.seq > LAST_OF_CREATION;
+            // Nobody sees this: it ends the reading.
+            if was_used { Err(Fault::Poisoned("the tenant was used".to_owned())) } else { Ok(()) }
+        });
+        if was_used { Ok(true) } else { inspected.map(|_all| false) }
     }
 
     /// The system journal of a data directory.

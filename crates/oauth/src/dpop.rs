@@ -154,6 +154,12 @@ impl Proofs {
         self.nonces.issue(now)
     }
 
+    /// When a client whose proof was refused with [`ProofError::Full`] has room again: when the next nonce begins, which is at most a
+    /// minute later.
+    pub fn room_in(&self, now: Timestamp) -> Span {
+        self.nonces.next_in(now)
+    }
+
     /// Checks the proof of a request: `headers` are the values of all its headers `DPoP`, `token` is its access token, and `key`
     /// what the token is bound to. A proof that passes is used up, and counts for `spender`.
     ///
@@ -236,17 +242,20 @@ impl Proofs {
         let jti = claims.required_name("jti").map_err(ProofError::Claim)?;
         let nonce = claims.text("nonce").map_err(ProofError::Claim)?.ok_or(ProofError::Nonce)?;
         let period = self.nonces.accept(nonce, now).ok_or(ProofError::Nonce)?;
-        // The signature is last, because it costs the most.
+        let used = |used: Use| match used {
+            Use::First => Ok(()),
+            Use::Again => Err(ProofError::Replayed),
+            Use::Late => Err(ProofError::Nonce),
+            Use::Full => Err(ProofError::Full),
+        };
+        used(self.nonces.look(period, (&key, jti), spender, now))?;
+        // The signature is last, because it costs the most. Only a proof with one is used up.
         let verifier = public.verifier(proof.algorithm()).map_err(ProofError::Key)?;
         if !proof.verifies_with(&verifier) {
             return Err(ProofError::Signature);
         }
-        match self.nonces.use_once(period, (&key, jti), spender, now) {
-            Use::First => Ok(key),
-            Use::Again => Err(ProofError::Replayed),
-            Use::Late => Err(ProofError::Nonce),
-            Use::Full => Err(ProofError::Full),
-        }
+        used(self.nonces.use_once(period, (&key, jti), spender, now))?;
+        Ok(key)
     }
 }
 

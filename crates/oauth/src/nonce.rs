@@ -117,9 +117,37 @@ impl Nonces {
     pub(crate) fn use_once(
         &self,
         period: Period,
+        proof: (&Thumbprint, &str),
+        spender: Spender<'_>,
+        now: Timestamp,
+    ) -> Use {
+        self.with_spent(period, proof, spender, now, |spent, id, of, max| {
+            let found = spent.look(id, of, max);
+            if found == Use::First {
+                spent.add(id, of);
+            }
+            found
+        })
+    }
+
+    /// What [`Nonces::use_once`] would say at this moment. Nothing is remembered.
+    pub(crate) fn look(&self, period: Period, proof: (&Thumbprint, &str), spender: Spender<'_>, now: Timestamp) -> Use {
+        self.with_spent(period, proof, spender, now, |spent, id, of, max| spent.look(id, of, max))
+    }
+
+    /// When the next nonce begins, with an empty memory.
+    pub(crate) fn next_in(&self, now: Timestamp) -> Span {
+        let next = self.advance(period_of(now)).current.saturating_add(1);
+        Timestamp::from_ns(next.saturating_mul(NONCE_PERIOD.ns())).since(now)
+    }
+
+    fn with_spent(
+        &self,
+        period: Period,
         (key, jti): (&Thumbprint, &str),
         spender: Spender<'_>,
         now: Timestamp,
+        with: impl FnOnce(&mut Spent, u128, (TenantId, usize), usize) -> Use,
     ) -> Use {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(b"proof").update(key.as_bytes()).update(jti.as_bytes());
@@ -132,7 +160,7 @@ impl Nonces {
             Some(1) => &mut used.with_previous,
             _ => return Use::Late,
         };
-        spent.add(u128::from_be_bytes(id), (spender.tenant, place), self.used_max)
+        with(spent, u128::from_be_bytes(id), (spender.tenant, place), self.used_max)
     }
 
     /// The place in which a client is counted. Nobody can choose it.
@@ -166,22 +194,27 @@ impl Nonces {
 }
 
 impl Spent {
-    fn add(&mut self, id: u128, (tenant, place): (TenantId, usize), max: usize) -> Use {
+    fn look(&self, id: u128, (tenant, place): (TenantId, usize), max: usize) -> Use {
         if self.ids.contains(&id) {
             return Use::Again;
         }
+        let of_tenant = self.of_tenants.get(&tenant).copied().unwrap_or_default();
+        let of_client = self.of_clients.get(place).copied().unwrap_or_default();
+        let left = max.saturating_sub(self.ids.len()).saturating_sub(of_tenant);
+        if of_client < left { Use::First } else { Use::Full }
+    }
+
+    /// Adds a proof that is [`Use::First`].
+    fn add(&mut self, id: u128, (tenant, place): (TenantId, usize)) {
         if self.of_clients.is_empty() {
             self.of_clients = vec![0; PLACES];
         }
-        let of_tenant = self.of_tenants.get(&tenant).copied().unwrap_or_default();
-        let left = max.saturating_sub(self.ids.len()).saturating_sub(of_tenant);
-        let Some(of_client) = self.of_clients.get_mut(place).filter(|count| **count < left) else {
-            return Use::Full;
-        };
-        *of_client = of_client.saturating_add(1);
-        self.of_tenants.insert(tenant, of_tenant.saturating_add(1));
+        if let Some(of_client) = self.of_clients.get_mut(place) {
+            *of_client = of_client.saturating_add(1);
+        }
+        let of_tenant = self.of_tenants.entry(tenant).or_default();
+        *of_tenant = of_tenant.saturating_add(1);
         self.ids.insert(id);
-        Use::First
     }
 }
 

@@ -1,13 +1,20 @@
-//! Checks the keys beside a journal.
+//! Checks the keys beside a journal, and those of the built-in issuer.
+
+use std::io;
+use std::path::Path;
 
 use datadir::{KEY_LOG, KEY_OWNER, PROOF_KEY, ProofKeyError, ROOT_KEY, checked_key, known_keys, log_name, random};
 use disk::{Directory, Disk as _, DiskFile as _};
+use issuer::KeyRing;
 use journal::Part;
 use types::{Origin, ShardId};
 use vault::{RootKey, Vault};
 
 use crate::verify::{Place, Verification, VerifyError, io_error};
 
+/// The file of the keys of the built-in issuer, in the directory of the system.
+const SIGNING_KEYS: &str = "issuer/signing.keys";
+const NEW_SIGNING_KEYS: &str = "restore the file from its copy, or remove it: then the next start makes new keys, which ends all tokens of the built-in issuer";
 const FROM_A_COPY: &str = "restore the keys from their copy; they cannot be rebuilt";
 
 /// Checks that the keys exist, can be opened, and belong to one of the journal's histories.
@@ -70,4 +77,17 @@ fn check_proof_key(keys: &Directory, (lineage, shard): (&[Part], ShardId), all: 
         }
         Err(error) => all.found(Place::Keys, error.to_string(), FROM_A_COPY),
     }
+}
+
+/// Checks the keys of the built-in issuer, if there are any.
+pub(super) fn check_signing_keys(system: &Path, all: &mut Verification) -> Result<(), VerifyError> {
+    let bytes = match std::fs::read(system.join(SIGNING_KEYS)) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
+        read => read.map_err(io_error(format!("read {SIGNING_KEYS}")))?,
+    };
+    match KeyRing::from_document(&bytes) {
+        Ok(keys) => all.checked(Place::Keys, "keys of the built-in issuer", keys.kids().count() as u64),
+        Err(error) => all.found(Place::Keys, format!("{SIGNING_KEYS}: {error}"), NEW_SIGNING_KEYS),
+    }
+    Ok(())
 }

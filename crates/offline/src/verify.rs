@@ -18,7 +18,7 @@ use types::{Seq, SettingName, ShardId, TenantId};
 use crate::claims::{Claim, read_claims};
 use crate::identity_of;
 use crate::index_files::{Compared, Comparing};
-use crate::keys::check_keys;
+use crate::keys::{check_keys, check_signing_keys};
 use crate::parts::DataPart;
 
 pub use crate::claims::CheckpointFile;
@@ -176,6 +176,9 @@ pub fn verify(
     let replayed =
         replay(&journal, (&shard, identity), (index.as_ref(), proofs.as_ref()), &claims, &scratch, progress, &mut all)?;
     check_claims(&claims, &replayed, &mut all);
+    if shard.shard == ShardPlace::SYSTEM_SHARD {
+        check_signing_keys(data, &mut all)?;
+    }
     if let Some(keys) = &keys {
         check_keys(keys, (&replayed.lineage, replayed.shard), &mut all)?;
     } else {

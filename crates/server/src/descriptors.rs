@@ -11,7 +11,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 /// 70 open, an index one for each run.
 const FILES: u64 = 512;
 /// Descriptors that are kept for each other tenant that may be open. A new one has 9, and one with 20 segments, which is about a
-/// gigabyte, some 30. Larger ones make use of what smaller ones do not need.
+/// gigabyte, some 30. Larger ones make use of what smaller ones do not need, so this is an estimate and no bound.
 const FILES_OF_TENANT: u64 = 32;
 /// More connections than this need more memory than they are worth.
 const CONNECTIONS_MAX: u64 = 20_000;

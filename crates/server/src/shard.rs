@@ -295,7 +295,7 @@ fn prepare(
             (actor, name)
         });
         let credential = CredentialId::new(newest.unwrap_or(0) + 1);
-        let key = match given.filter(|_| first_key == FirstKey::IfNone) {
+        let key = match given.filter(|_| newest.is_none()) {
             Some(file) => read_first_key(file, (key_tenant, credential))?,
             None => {
                 let key = ApiKey::generate(credential, &mut random).of(key_tenant);

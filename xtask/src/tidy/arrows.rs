@@ -30,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("api", &["types", "ledger", "policy", "engine", "journal", "oauth", "issuer"]),
     ("edge", &["types", "ledger", "policy", "engine", "journal", "vault", "api"]),
     ("datadir", &["types", "ledger", "engine", "disk", "journal", "index", "pipeline", "proof", "vault"]),
-    ("offline", &["types", "ledger", "engine", "disk", "journal", "index", "proof", "vault", "datadir"]),
+    ("offline", &["types", "ledger", "engine", "disk", "journal", "index", "proof", "vault", "issuer", "datadir"]),
     (
         "server",
         &[

@@ -96,12 +96,13 @@ fn a_refused_client_is_refused_again_on_its_connection_and_another_one_there_is_
         if !refused.starts_with("http/1.1 429") {
             return None;
         }
-        let again = ask(&get(&key));
+        let again = ask(&get(&key).replacen("\r\n", "\r\nDPoP: x\r\n", 1));
         let fields =
             ["\r\nretry-after: ", "\r\nratelimit: \"client\";r=0", "\r\nx-request-id: ", "\"code\":\"rate_limited\""];
         assert!(fields.iter().all(|field| refused.contains(field)), "{refused}");
         // A request may be admitted after a pause.
         let is_same = again.starts_with("http/1.1 429") && fields.iter().all(|field| again.contains(field));
+        assert!(again.contains("\r\ndpop-nonce: "), "it has a proof: {again}");
         let other = ask(&get(&another));
         assert!(other.starts_with("http/1.1 200"), "another client on the same connection: {other}");
         (is_same && unread() > 0).then_some(())

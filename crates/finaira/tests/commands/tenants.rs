@@ -200,10 +200,20 @@ fn a_tenant_without_requests_is_closed_and_the_next_request_opens_it() {
     let shop = create(&first, &live("Shop"));
     let client = server.client(&shop.key);
     book(&client, 1);
+    let auditor = client.post("/v1/api-keys", &json!({"name": "b", "principal": 1, "role": "auditor"}));
+    let auditor = server.client(auditor.text("key"));
     let is_open = |open: bool| first.get("/v1/tenants/2").body["is_open"] == json!(open);
+    let wrong = server.client(&shop.key.replace("_1_", "_3_"));
+    eventually(|| {
+        // Requests without a valid key do not keep it open, and do not open it.
+        refused(&wrong, "/v1/ledgers", 401, "invalid_api_key");
+        is_open(false).then_some(())
+    });
+    refused(&wrong, "/v1/ledgers", 401, "invalid_api_key");
+    assert_eq!(auditor.post("/v1/ledgers", &json!({"id": 9, "asset": "EUR/2"})).code(), "insufficient_scope");
+    assert!(is_open(false), "a request that is refused does not open it either");
+    assert_eq!(auditor.get("/v1/ledgers").status, 200);
     eventually(|| is_open(false).then_some(()));
-    refused(&server.client(&shop.key.replace("_1_", "_2_")), "/v1/ledgers", 401, "invalid_api_key");
-    assert!(is_open(false), "a request without a valid key does not open it");
     // A hold that expires while the tenant is closed.
     let mut pending = transfer(8, 1);
     pending["flags"] = json!(["pending"]);

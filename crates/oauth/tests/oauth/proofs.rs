@@ -371,6 +371,15 @@ fn the_memory_of_proofs_is_bounded_and_a_flood_leaves_room_for_others() {
     assert_eq!(flood(&mut scene, 2, "a"), 15, "a client of another tenant gets a third of what is left");
     let of_others: usize = (3..20).map(|tenant| flood(&mut scene, tenant, "a").min(1)).sum();
     assert!(of_others >= 4, "tenants that come later find room: {of_others}");
+    // Whether there is room is known before the signature is checked, which costs more.
+    let forged =
+        |proof: &str| proof.rsplit_once('.').map(|(signed, _)| format!("{signed}.{}", "A".repeat(86))).unwrap();
+    (scene.verified.tenant, scene.verified.subject) = (TenantId::new(1), "a".to_owned());
+    for (proof, error) in [(proof(&scene), ProofError::Full), (first, ProofError::Replayed)] {
+        assert_eq!(scene.check(&forged(&proof), NOW), Err(SenderError::Proof(error)));
+    }
+    let waits = [NOW, NOW.saturating_add(Span::from_secs(59))].map(|now| scene.proofs.room_in(now));
+    assert_eq!(waits, [NONCE_PERIOD, Span::from_secs(1)], "until the next nonce");
     // A later nonce has room of its own.
     let later = NOW.saturating_add(NONCE_PERIOD);
     let next = scene.proof(|_, claims| claims["nonce"] = scene.proofs.nonce(later).into());

@@ -20,7 +20,7 @@ use types::ActorId;
 use crate::http::app::App;
 use crate::http::doors::{Admitted, LastRefused};
 use crate::http::failure::Failure;
-use crate::http::host::{Host, Proven};
+use crate::http::host::{Host, NotFound, Proven};
 use crate::http::local::Local;
 use crate::tls::ClientCertificate;
 
@@ -79,8 +79,15 @@ impl Call {
                     }
                     None => {
                         let request = (parts.method.as_str(), parts.uri.path());
-                        let found = host.find(request, &headers, (certificate, from)).await;
-                        let found = found.map_err(|failure| host.doors.unauthenticated(from, failure))?;
+                        let found = match host.find(request, &headers, (certificate, from)).await {
+                            Ok(found) => found,
+                            Err(NotFound { failure, client }) => {
+                                if let Some(client) = client {
+                                    *admitted = Some(host.admit(client, &headers, last_refused)?);
+                                }
+                                return Err(host.doors.unauthenticated(from, failure));
+                            }
+                        };
                         let client = found.client();
                         *admitted = Some(host.admit(client, &headers, last_refused)?);
                         may(client.tenant, found.scopes())?;

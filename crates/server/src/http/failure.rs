@@ -9,6 +9,7 @@ use index::FieldError;
 use journal::Fault;
 use oauth::Scheme;
 use serde::Serialize;
+use types::Span;
 
 use crate::Unavailable;
 use crate::http::connections::READ_BYTES_MAX;
@@ -26,9 +27,15 @@ pub(crate) struct Failure {
     problem: Box<Problem>,
     /// What refused the request, if it was not admitted.
     refusal: Option<Box<Refusal>>,
+    /// After how long the same request may succeed, if that is known better than the code says.
+    retry_after: Option<Span>,
 }
 
 impl Failure {
+    pub(crate) fn retry_after(self, wait: Span) -> Self {
+        Self { retry_after: Some(wait), ..self }
+    }
+
     pub(crate) fn status(&self) -> u16 {
         self.problem.status()
     }
@@ -44,11 +51,12 @@ pub(crate) struct LoggedCode(pub(crate) &'static str);
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let Self { problem, refusal } = self;
+        let Self { problem, refusal, retry_after } = self;
         let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = json(status, Problem::MEDIA_TYPE, &problem.body());
         let headers = response.headers_mut();
-        let retry_after_s = refusal.as_ref().map(|refusal| refusal.retry_after_s());
+        let retry_after_s = retry_after.map(|wait| wait.ns().div_ceil(1_000_000_000));
+        let retry_after_s = retry_after_s.or(refusal.as_ref().map(|refusal| refusal.retry_after_s()));
         if let Some(seconds) = retry_after_s.or(problem.retry_after_s().map(u64::from)) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -91,13 +99,13 @@ fn challenges(problem: &Problem) -> Vec<HeaderValue> {
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
-        Self { problem: Box::new(problem), refusal: None }
+        Self { problem: Box::new(problem), refusal: None, retry_after: None }
     }
 }
 
 impl From<Box<Refusal>> for Failure {
     fn from(refusal: Box<Refusal>) -> Self {
-        Self { problem: Box::new(refusal.problem()), refusal: Some(refusal) }
+        Self { problem: Box::new(refusal.problem()), refusal: Some(refusal), retry_after: None }
     }
 }
 

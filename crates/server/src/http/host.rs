@@ -9,7 +9,7 @@ use axum::http::HeaderMap;
 use edge::admission::{Address, Client};
 use edge::auth::{AuthError, Caller, Presented};
 use engine::{AdmitSubject, PrincipalKind, Sender};
-use oauth::VerifiedToken;
+use oauth::{Scheme, Verified, VerifiedToken};
 use types::{ActorId, CredentialId, RequestId, TenantId, TokenSubject, shorten};
 use vault::{ApiKey, KeyTenant};
 
@@ -57,13 +57,13 @@ impl Host {
     /// is not admitted has none.
     ///
     /// # Errors
-    /// If there is no valid credential, or if its tenant is suspended or not available.
+    /// If there is no valid credential, if its tenant is suspended or not available, or if it was used for too many DPoP proofs.
     pub(crate) async fn find(
         &self,
         (method, path): (&str, &str),
         headers: &HeaderMap,
         (certificate, from): (Option<ClientCertificate>, Address),
-    ) -> Result<Found, Failure> {
+    ) -> Result<Found, NotFound> {
         let at = self.home().core.now();
         let authorization = only(headers, "Authorization")?;
         if authorization.is_some_and(is_token) {
@@ -77,8 +77,8 @@ impl Host {
         let presented = Presented { authorization, at };
         match presented.api_key() {
             Ok(key) => {
-                let (app, caller) = self.of_api_key(&key, presented).await?;
-                Ok(Found::ApiKey { app, caller, key: key.credential() })
+                let caller = self.of_api_key(&key, presented).await?;
+                Ok(Found::ApiKey { key: Box::new(key), caller })
             }
             Err(error) => {
                 // Whoever guesses learns nothing more after too many failures. An API key costs one hash, so it is always checked.
@@ -89,24 +89,29 @@ impl Host {
     }
 
     /// Access tokens: who they are about, in their tenant.
-    async fn of_token(&self, asked: Asked<'_>, from: Address) -> Result<Found, Failure> {
+    async fn of_token(&self, asked: Asked<'_>, from: Address) -> Result<Found, NotFound> {
         let home = self.home();
         let now = home.core.now();
         let known = self.identity().known(asked.token, now);
-        if known.is_none() {
-            // To check a signature is costly.
+        if known.is_none() || asked.scheme == Scheme::Dpop {
+            // To check a signature is costly, that of a token or of a proof.
             self.doors.may_check(from)?;
         }
         let let_in = match self.identity().authenticate(asked, known, now) {
-            Ok(let_in) => let_in,
-            Err(TokenRefusal::Problem(problem)) => return Err(problem.into()),
             // Once its keys are there, the token may count.
             Err(TokenRefusal::NeedsKeys(issuer, _)) => {
                 fetch_now(&self.tenants, &issuer).await;
-                let again = self.identity().authenticate(asked, None, home.core.now());
-                again.map_err(TokenRefusal::into_problem)?
+                self.identity().authenticate(asked, None, home.core.now())
             }
+            done => done,
         };
+        let let_in = let_in.map_err(|refusal| {
+            let TokenRefusal::ProofsFull(Verified { token, .. }, wait) = &refusal else {
+                return NotFound::from(refusal.into_problem());
+            };
+            let (client, wait) = (subject_of(token).map(|subject| Client::of_subject(token.tenant, &subject)), *wait);
+            NotFound { failure: Failure::from(refusal.into_problem()).retry_after(wait), client: client.ok() }
+        })?;
         let token = &let_in.verified.token;
         let tenant = token.tenant;
         if tenant != home.core.tenant() {
@@ -115,26 +120,33 @@ impl Host {
                 return Err(suspended(tenant).into());
             }
         }
-        let subject = TokenSubject::new(&token.issuer, &token.subject);
-        let subject = subject.map_err(|error| Problem::new(ErrorCode::InvalidToken, error.to_string()))?;
+        let subject = subject_of(token)?;
         Ok(Found::Token { subject, let_in })
     }
 
-    /// Lets in who sent a request, once it is admitted and permitted: opens the tenant of a token, and adds the principal that it is
+    /// Lets in who sent a request, once it is admitted and permitted: opens its tenant, and adds the principal that a token is
     /// about if this is its first request.
     ///
     /// # Errors
-    /// If the tenant is not available, or has as many principals as it can.
+    /// If the tenant is not available, if it does not know the API key any more, or if it has as many principals as it can.
     pub(crate) async fn let_in(&self, found: Found) -> Result<(Arc<App>, Caller, Proven), Failure> {
         let (subject, let_in) = match found {
-            Found::ApiKey { app, caller, key } => return Ok((app, caller, Proven::ApiKey(key))),
+            Found::ApiKey { key, caller } => {
+                let proven = Proven::ApiKey(key.credential());
+                let home = self.home();
+                let tenant = key.tenant().number();
+                if tenant == home.core.tenant() {
+                    return Ok((Arc::clone(home), caller, proven));
+                }
+                let app = self.tenants.app(tenant, For::Request).await?;
+                // It may have been opened anew, and changed its keys meanwhile.
+                let caller = app.core.identify(&key, app.core.now()).map_err(Problem::from)?;
+                return Ok((app, caller, proven));
+            }
             Found::Token { subject, let_in } => (subject, let_in),
         };
         let token = &let_in.verified.token;
-        let app = match self.tenants.at_hand(token.tenant).0 {
-            Some(open) => open,
-            None => self.tenants.app(token.tenant, For::Request).await?,
-        };
+        let app = self.tenants.app(token.tenant, For::Request).await?;
         let actor = self.principal(&app, subject, token).await?;
         let scopes = token.scopes.0;
         let caller = Caller { actor, sender: Sender::Token { scopes }, scopes };
@@ -173,34 +185,25 @@ impl Host {
         &self.tenants.installation().identity
     }
 
-    async fn of_api_key(
-        &self,
-        key: &ApiKey,
-        Presented { at, .. }: Presented<'_>,
-    ) -> Result<(Arc<App>, Caller), Failure> {
+    /// API keys: which principal of its tenant one belongs to. Only a tenant that was not open since the start is opened for that.
+    async fn of_api_key(&self, key: &ApiKey, Presented { at, .. }: Presented<'_>) -> Result<Caller, Failure> {
         let home = self.home();
         let tenant = key.tenant().number();
-        if tenant != home.core.tenant() {
-            let known =
-                self.tenants.known(tenant).filter(|known| KeyTenant::of(tenant, known.is_test()) == key.tenant());
-            let known = known.ok_or(AuthError::Unknown).map_err(Problem::from)?;
-            let (open, keys) = self.tenants.at_hand(tenant);
-            // A request without a valid key does not open a tenant, and does not learn that it is suspended.
-            if let Some(keys) = keys {
-                keys.identify(key, at).map_err(Problem::from)?;
-            }
-            if known.state == TenantState::Suspended {
-                return Err(suspended(tenant).into());
-            }
-            let app = match open {
-                Some(open) => open,
-                None => self.tenants.app(tenant, For::Request).await?,
-            };
-            let caller = app.core.identify(key, app.core.now()).map_err(Problem::from)?;
-            return Ok((app, caller));
+        if tenant == home.core.tenant() {
+            return Ok(home.core.identify(key, at).map_err(Problem::from)?);
         }
-        let caller = home.core.identify(key, at).map_err(Problem::from)?;
-        Ok((Arc::clone(home), caller))
+        let known = self.tenants.known(tenant).filter(|known| KeyTenant::of(tenant, known.is_test()) == key.tenant());
+        let known = known.ok_or(AuthError::Unknown).map_err(Problem::from)?;
+        // A request without a valid key does not open a tenant, and does not learn that it is suspended.
+        let caller = self.tenants.keys(tenant).map(|keys| keys.identify(key, at)).transpose().map_err(Problem::from)?;
+        if known.state == TenantState::Suspended {
+            return Err(suspended(tenant).into());
+        }
+        if let Some(caller) = caller {
+            return Ok(caller);
+        }
+        let app = self.tenants.app(tenant, For::Keys).await?;
+        Ok(app.core.identify(key, app.core.now()).map_err(Problem::from)?)
     }
 
     /// Refuses a caller of another tenant than the first on a route that administers the installation.
@@ -226,10 +229,24 @@ impl Host {
     }
 }
 
+/// Why nobody is let in.
+#[derive(Debug)]
+pub(crate) struct NotFound {
+    pub(crate) failure: Failure,
+    /// Who sent the request all the same, so that it counts for its sender.
+    pub(crate) client: Option<Client>,
+}
+
+impl<F: Into<Failure>> From<F> for NotFound {
+    fn from(failure: F) -> Self {
+        Self { failure: failure.into(), client: None }
+    }
+}
+
 /// Who sent a request, before it is admitted.
 #[derive(Debug)]
 pub(crate) enum Found {
-    ApiKey { app: Arc<App>, caller: Caller, key: CredentialId },
+    ApiKey { key: Box<ApiKey>, caller: Caller },
     Token { subject: TokenSubject, let_in: LetIn },
 }
 
@@ -237,7 +254,7 @@ impl Found {
     /// What limits of requests are about.
     pub(crate) fn client(&self) -> Client {
         match self {
-            Self::ApiKey { app, key, .. } => Client::of_api_key(app.core.tenant(), *key),
+            Self::ApiKey { key, .. } => Client::of_api_key(key.tenant().number(), key.credential()),
             Self::Token { subject, let_in } => Client::of_subject(let_in.verified.token.tenant, subject),
         }
     }
@@ -274,6 +291,11 @@ impl Proven {
 fn is_token(authorization: &[u8]) -> bool {
     let scheme = authorization.split(|byte| *byte == b' ').next().unwrap_or_default();
     scheme.eq_ignore_ascii_case(b"dpop") || scheme.eq_ignore_ascii_case(b"bearer") && authorization.contains(&b'.')
+}
+
+fn subject_of(token: &VerifiedToken) -> Result<TokenSubject, Problem> {
+    let subject = TokenSubject::new(&token.issuer, &token.subject);
+    subject.map_err(|error| Problem::new(ErrorCode::InvalidToken, error.to_string()))
 }
 
 /// A token for a tenant that is not there is like a token of nobody.

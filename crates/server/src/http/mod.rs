@@ -99,11 +99,17 @@ pub(crate) fn router(host: Arc<Host>) -> Router {
 async fn answer(host: Arc<Host>, route: &'static Route, request: Request) -> Response {
     let asks_for_nonce = request.headers().contains_key(DPOP);
     let mut response = answer_to(Arc::clone(&host), route, request).await;
-    // RFC 9449, section 8.2: a client always has a nonce that counts.
-    if asks_for_nonce && let Ok(nonce) = HeaderValue::from_str(&host.identity().nonce(host.home().core.now())) {
-        response.headers_mut().insert(DPOP_NONCE, nonce);
+    if asks_for_nonce {
+        add_nonce(&host, &mut response);
     }
     response
+}
+
+/// Adds a nonce to the answer to a request with a proof. RFC 9449, section 8.2: a client always has one that counts.
+fn add_nonce(host: &Host, response: &mut Response) {
+    if let Ok(nonce) = HeaderValue::from_str(&host.identity().nonce(host.home().core.now())) {
+        response.headers_mut().insert(DPOP_NONCE, nonce);
+    }
 }
 
 async fn answer_to(host: Arc<Host>, route: &'static Route, request: Request) -> Response {

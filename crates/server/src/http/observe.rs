@@ -16,6 +16,7 @@ use crate::http::doors::LastRefused;
 use crate::http::failure::{Failure, LoggedCode};
 use crate::http::framing;
 use crate::http::host::Host;
+use crate::http::{DPOP, add_nonce};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Most characters of a request id that a client sends.
@@ -103,6 +104,7 @@ pub(crate) struct RefusedAgain {
     failure: Failure,
     method: &'static str,
     id: String,
+    asks_for_nonce: bool,
 }
 
 /// Refuses a request without looking at more than its credential, if [`crate::http::doors::Doors::refuse_again`] does.
@@ -112,7 +114,8 @@ pub(crate) fn refuse_again<B>(host: &Host, last: &LastRefused, request: &Request
     })?;
     host.activity.touch();
     let id = request_id(request.headers()).unwrap_or_else(|| host.next_request_id());
-    Some(RefusedAgain { failure, method: label(request.method()), id })
+    let asks_for_nonce = request.headers().contains_key(DPOP);
+    Some(RefusedAgain { failure, method: label(request.method()), id, asks_for_nonce })
 }
 
 /// Whether a path has a route that needs no credential.
@@ -122,13 +125,15 @@ fn is_always_answered(path: &str) -> bool {
 
 impl RefusedAgain {
     pub(crate) async fn answer(self, host: &Host) -> Response {
-        let Self { failure, method, id } = self;
+        let Self { failure, method, id, asks_for_nonce } = self;
         let core = &host.home().core;
         host.doors.hold_back(&failure, core).await;
         let mut response = failure.into_response();
         core.count_request(method, UNREAD, response.status().as_u16(), 0.0);
-        let headers = response.headers_mut();
-        finish(headers, &id);
+        if asks_for_nonce {
+            add_nonce(host, &mut response);
+        }
+        finish(response.headers_mut(), &id);
         response
     }
 }

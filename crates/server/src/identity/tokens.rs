@@ -7,7 +7,7 @@ use api::{ErrorCode, Problem};
 use oauth::{
     Code, HttpUri, ProofError, Scheme, Sender, SenderError, Target, Thumbprint, TokenError, Verified, VerifiedToken,
 };
-use types::Timestamp;
+use types::{Span, Timestamp};
 
 use super::Identity;
 
@@ -34,11 +34,13 @@ pub(crate) struct LetIn {
 }
 
 /// Why a token does not let its sender in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum TokenRefusal {
     Problem(Problem),
     /// The keys of this issuer have to be fetched before the token can be verified.
     NeedsKeys(Arc<str>, Problem),
+    /// The token counts, but its sender used as many DPoP proofs as the server remembers for it. There is room again after this time.
+    ProofsFull(Verified, Span),
 }
 
 impl TokenRefusal {
@@ -46,6 +48,7 @@ impl TokenRefusal {
     pub(crate) fn into_problem(self) -> Problem {
         match self {
             Self::Problem(problem) | Self::NeedsKeys(_, problem) => problem,
+            Self::ProofsFull(..) => Problem::new(ErrorCode::RateLimited, ProofError::Full.to_string()),
         }
     }
 }
@@ -71,8 +74,12 @@ impl Identity {
         };
         let let_in = LetIn { verified, issuer_changes };
         self.check_token(&let_in.verified, now).map_err(TokenRefusal::Problem)?;
-        self.check_sender(asked, &let_in.verified.token, now).map_err(TokenRefusal::Problem)?;
-        Ok(let_in)
+        match self.check_sender(asked, &let_in.verified.token, now) {
+            Ok(()) => Ok(let_in),
+            // Nothing is wrong with the token or its issuer.
+            Err(SenderRefusal::ProofsFull) => Err(TokenRefusal::ProofsFull(let_in.verified, self.proofs.room_in(now))),
+            Err(SenderRefusal::Problem(problem)) => Err(TokenRefusal::Problem(problem)),
+        }
     }
 
     fn verify(&self, text: &str, now: Timestamp) -> Result<Verified, TokenRefusal> {
@@ -120,7 +127,7 @@ impl Identity {
         }
     }
 
-    fn check_sender(&self, asked: Asked<'_>, token: &VerifiedToken, now: Timestamp) -> Result<(), Problem> {
+    fn check_sender(&self, asked: Asked<'_>, token: &VerifiedToken, now: Timestamp) -> Result<(), SenderRefusal> {
         let Asked { scheme, token: text, proofs, certificate, method, path } = asked;
         let uri = match (scheme, self.origin.get()) {
             // Nothing looks at the address.
@@ -130,7 +137,7 @@ impl Identity {
             }
             (Scheme::Dpop, None) => {
                 let detail = "this server does not know its public address, which DPoP proofs are made for; start it with --public-url";
-                return Err(problem(Code::InvalidDpopProof, detail.to_owned()));
+                return Err(problem(Code::InvalidDpopProof, detail.to_owned()).into());
             }
         };
         let uri =
@@ -138,11 +145,22 @@ impl Identity {
         let sender = Sender { scheme, certificate, proofs, target: Target { method, uri: &uri } };
         sender.check(text, token, &self.proofs, now).map_err(|error| {
             if error == SenderError::Proof(ProofError::Full) {
-                // Nothing is wrong with the token or its issuer.
-                return Problem::new(ErrorCode::RateLimited, error.to_string());
+                return SenderRefusal::ProofsFull;
             }
-            problem(error.code(), error.to_string())
+            problem(error.code(), error.to_string()).into()
         })
+    }
+}
+
+/// Why a sender may not use a token that counts.
+enum SenderRefusal {
+    Problem(Problem),
+    ProofsFull,
+}
+
+impl From<Problem> for SenderRefusal {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
     }
 }
 

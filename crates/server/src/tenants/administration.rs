@@ -1,6 +1,6 @@
 //! Creates, changes and removes tenants. Each step is an entry in the system journal, and a start finishes what was
 //! interrupted: a tenant whose creation did not end is erased, because nobody got its API key, and one whose removal did
-//! not end is removed.
+//! not end is removed. A tenant that somebody used was created, even if the system journal was restored to an earlier point.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,17 +9,17 @@ use std::time::Duration;
 use api::installation::{NewTenant, Quotas, Tenant, TenantState};
 use api::{ErrorCode, Problem};
 use datadir::{JOURNAL, ShardPlace, TENANTS};
-use disk::Directory;
+use disk::{Directory, DirectoryError};
 use engine::{Expected, Made, PutSetting, SettingKind};
 use types::{ActorId, RequestId, Seq, TenantId};
 
 use super::installation::KnownTenant;
-use super::slots::State;
-use super::{Tenants, size};
+use super::slots::{Slot, State};
+use super::{RETRY_AFTER, Tenants, size};
 use crate::clock::Stopwatch;
 use crate::http::failure::Failure;
 use crate::open::KeyFor;
-use crate::shard::FirstKey;
+use crate::shard::{FirstKey, refuse_a_lost_journal};
 
 /// Most tenants that are not removed, the first not counted.
 const TENANTS_MAX: usize = 1_024;
@@ -138,7 +138,7 @@ impl Tenants {
         erase(place.directory.clone()).await.map_err(|error| error.to_string())?;
         let mut shard = self.open_shard(number, FirstKey::For(KeyFor::OnlyPrincipal)).await?;
         let key = shard.api_key.take();
-        self.begin_keeping(number, shard, Some(Stopwatch::start()));
+        self.begin_keeping(number, shard, None);
         key.map(|key| key.key).ok_or_else(|| "its first start made no API key".to_owned())
     }
 
@@ -235,12 +235,58 @@ impl Tenants {
         for number in self.installation.in_states(&unfinished) {
             let Some(KnownTenant { tenant, version, .. }) = self.installation.known(number) else { continue };
             let was = tenant.state.name();
+            if tenant.state == TenantState::Creating {
+                match self.was_used(number).await {
+                    Ok(Some(false)) => {}
+                    Ok(Some(true)) => {
+                        let active = Tenant { state: TenantState::Active, ..Tenant::clone(&tenant) };
+                        if self.put(By::SYSTEM, number, &active, Expected::Version(version)).await.is_ok() {
+                            tracing::warn!(
+                                tenant = number.get(),
+                                "a tenant whose creation did not end was used, so it stays: the system journal is older than its journal"
+                            );
+                        }
+                        continue;
+                    }
+                    Ok(None) => continue,
+                    Err(why) => {
+                        self.note_failed(
+                            number,
+                            &format!("its creation did not end, and it cannot be looked at: {why}"),
+                        );
+                        continue;
+                    }
+                }
+            }
             let removing = Tenant { state: TenantState::Removing, ..Tenant::clone(&tenant) };
             match self.remove(By::SYSTEM, number, removing, Expected::Version(version)).await {
                 Ok(()) => tracing::warn!(tenant = number.get(), was, "an unfinished tenant was removed"),
                 Err(_logged) => tracing::debug!(tenant = number.get(), was, "an unfinished tenant stays; tried again"),
             }
         }
+    }
+
+    /// Whether a tenant whose creation did not end was used; `None` if that cannot be looked at now.
+    async fn was_used(self: &Arc<Self>, number: TenantId) -> Result<Option<bool>, String> {
+        let is_too_soon =
+            |slot: &Slot| matches!(slot.state, State::Failed { since, .. } if since.elapsed() < RETRY_AFTER);
+        if self.lock().known.get(&number).is_some_and(is_too_soon) || self.closed(number).await.is_err() {
+            return Ok(None);
+        }
+        let Some(place) = ShardPlace::of_tenant(&self.options.data, number) else { return Ok(None) };
+        let looking = tokio::task::spawn_blocking(move || {
+            // Its journal may be on a volume that is not mounted.
+            refuse_a_lost_journal(&place.directory).map_err(|error| error.to_string())?;
+            if !place.folder(JOURNAL).is_dir() {
+                return Ok(Some(false));
+            }
+            match Directory::open(&place.folder(JOURNAL)) {
+                Ok(journal) => place.was_used(&journal).map(Some).map_err(|fault| fault.to_string()),
+                Err(DirectoryError::InUse(_)) => Ok(None),
+                Err(error) => Err(error.to_string()),
+            }
+        });
+        looking.await.map_err(|panicked| panicked.to_string())?
     }
 
     /// The tenant with this number. The first tenant exists without a setting.

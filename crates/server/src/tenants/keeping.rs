@@ -75,13 +75,18 @@ impl Tenants {
         }
     }
 
-    /// Opens a tenant. `moved` is dropped at the end.
-    pub(super) async fn open(self: Arc<Self>, tenant: TenantId, why: For, moved: watch::Sender<()>) {
-        let opened = self.open_shard(tenant, FirstKey::Never).await;
-        // The request that waits takes it in a moment, so it is not the one that had no request for longest.
-        let used = (why == For::Request).then(Stopwatch::start);
-        match opened {
-            Ok(shard) => self.begin_keeping(tenant, shard, used),
+    /// Opens a tenant, once the one that makes room for it is closed. `moved` is dropped at the end.
+    pub(super) async fn open(
+        self: Arc<Self>,
+        tenant: TenantId,
+        why: For,
+        (after, moved): (Option<watch::Receiver<()>>, watch::Sender<()>),
+    ) {
+        if let Some(closing) = after {
+            ended(closing).await;
+        }
+        match self.open_shard(tenant, FirstKey::Never).await {
+            Ok(shard) => self.begin_keeping(tenant, shard, Some(why)),
             Err(why) => self.note_failed(tenant, &why),
         }
         drop(moved);
@@ -125,14 +130,16 @@ impl Tenants {
         Ok(shard)
     }
 
-    /// Makes an opened shard available to requests. `used` is set if a request opened it.
-    pub(super) fn begin_keeping(self: &Arc<Self>, tenant: TenantId, shard: Shard, used: Option<Stopwatch>) {
+    /// Makes an opened shard available to requests. `why` says who waits for it; `None` if it was just created.
+    pub(super) fn begin_keeping(self: &Arc<Self>, tenant: TenantId, shard: Shard, why: Option<For>) {
         let app = App::new(shard.core.clone(), Arc::clone(&self.installation));
         let (close, closing) = oneshot::channel();
         let mut slots = self.lock();
         let slot = slots.known.entry(tenant).or_default();
         slot.keys = Some(Arc::clone(&shard.core.shared().api_keys));
-        slot.state = State::Open(Open { app, used, close });
+        let used = matches!(why, Some(For::Request) | None).then(Stopwatch::start);
+        let awaited = matches!(why, Some(For::Request | For::Keys)).then(Stopwatch::start);
+        slot.state = State::Open(Open { app, used, awaited, close });
         drop(slots);
         tokio::spawn(Arc::clone(self).keep(tenant, shard, closing));
     }
@@ -191,7 +198,7 @@ impl Tenants {
         self.note_failed(tenant, &format!("the index was damaged several times since the start: {fault}"));
     }
 
-    fn note_failed(&self, tenant: TenantId, why: &str) {
+    pub(super) fn note_failed(&self, tenant: TenantId, why: &str) {
         tracing::error!(tenant = tenant.get(), why, "a tenant failed; other tenants go on");
         let mut slots = self.lock();
         let slot = slots.known.entry(tenant).or_default();

@@ -82,7 +82,10 @@ pub(crate) struct Tenants {
 /// Why a tenant is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum For {
+    /// A request, whose sender is known.
     Request,
+    /// To learn whether it knows the API key of a request. That does not count as use, because anybody can send one.
+    Keys,
     /// To learn what is due, or to do it.
     Due,
 }
@@ -150,14 +153,9 @@ impl Tenants {
         })
     }
 
-    /// A tenant if it is open, and the API keys of a tenant that was open before.
-    pub(crate) fn at_hand(&self, tenant: TenantId) -> (Option<Arc<App>>, Option<Arc<ApiKeys>>) {
-        if tenant == self.home.core.tenant() {
-            return (Some(Arc::clone(&self.home)), None);
-        }
-        let mut slots = self.lock();
-        let Some(slot) = slots.known.get_mut(&tenant) else { return (None, None) };
-        (slot.take_open(For::Request), slot.keys.clone())
+    /// The API keys of a tenant other than the first, if it was open since the start.
+    pub(crate) fn keys(&self, tenant: TenantId) -> Option<Arc<ApiKeys>> {
+        self.lock().known.get(&tenant)?.keys.clone()
     }
 
     /// A tenant, which is opened if necessary.
@@ -206,10 +204,10 @@ impl Tenants {
             State::Closed | State::Failed { .. } | State::Open(_) => {}
         }
         Ok(Found::Moving(match slots.room(self.open_max) {
-            Room::Free => {
+            Room::Free(after) => {
                 let (moved, moving) = watch::channel(());
                 slots.known.entry(tenant).or_default().state = State::Opening(moving.clone());
-                tokio::spawn(Arc::clone(self).open(tenant, why, moved));
+                tokio::spawn(Arc::clone(self).open(tenant, why, (after, moved)));
                 moving
             }
             Room::Soon(moving) => moving,
@@ -291,10 +289,10 @@ impl Tenants {
                 let soon = {
                     let mut slots = self.lock();
                     match slots.room(self.open_max) {
-                        Room::Free => {
+                        Room::Free(after) => {
                             let (moved, moving) = watch::channel(());
                             slots.known.entry(tenant).or_default().state = State::Opening(moving);
-                            return Ok(moved);
+                            return Ok((moved, after));
                         }
                         Room::Soon(moving) => moving,
                         Room::None => return Err(Unopened::TooManyOpen(tenant, self.open_max)),
@@ -303,7 +301,12 @@ impl Tenants {
                 ended(soon).await;
             }
         };
-        tokio::time::timeout(OPEN_WITHIN, taken).await.unwrap_or(Err(Unopened::Opening(tenant)))
+        let taken = tokio::time::timeout(OPEN_WITHIN, taken).await;
+        let (moved, after) = taken.unwrap_or(Err(Unopened::Opening(tenant)))?;
+        if let Some(closing) = after {
+            ended(closing).await;
+        }
+        Ok(moved)
     }
 }
 

@@ -31,6 +31,9 @@ pub(super) struct Slot {
     pub(super) damages: usize,
 }
 
+/// How long a tenant is kept for the request for which it was opened, whose client may have gone.
+const TAKEN_WITHIN: Duration = Duration::from_secs(1);
+
 /// When a tenant must be open without a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Due {
@@ -63,6 +66,8 @@ pub(super) struct Open {
     pub(super) app: Arc<App>,
     /// The time since the last request; `None` if there was none.
     pub(super) used: Option<Stopwatch>,
+    /// Set while the request for which it was opened has not taken it.
+    pub(super) awaited: Option<Stopwatch>,
     /// Tells the keeper of the tenant to close it.
     pub(super) close: oneshot::Sender<watch::Sender<()>>,
 }
@@ -70,7 +75,8 @@ pub(super) struct Open {
 /// Whether one more tenant may be opened.
 #[derive(Debug)]
 pub(super) enum Room {
-    Free,
+    /// There is, once this tenant is closed. Its place is taken: the caller has to count as being opened at once.
+    Free(Option<watch::Receiver<()>>),
     /// A tenant is being closed or opened. When that has ended, there may be room.
     Soon(watch::Receiver<()>),
     /// All tenants that may be open have requests in progress.
@@ -79,19 +85,18 @@ pub(super) enum Room {
 
 impl Slots {
     /// Room for one more tenant if at most `open_max` may be open. If as many are, this begins to close the one that had no
-    /// request for longest.
+    /// request for longest. So each tenant that is to be opened has one that makes room for it.
     pub(super) fn room(&mut self, open_max: usize) -> Room {
         let is_counted = |slot: &&Slot| matches!(slot.state, State::Open(_)) || slot.state.moving().is_some();
         if self.known.values().filter(is_counted).count() < open_max {
-            return Room::Free;
+            return Room::Free(None);
+        }
+        let idle = self.known.values_mut().filter_map(|slot| Some((slot.idle_for()?, slot)));
+        if let Some((_, slot)) = idle.max_by_key(|(idle_for, _)| *idle_for) {
+            slot.close_now();
+            return Room::Free(slot.state.moving().cloned());
         }
         let is_closing = |slot: &&Slot| matches!(slot.state, State::Closing(_));
-        if !self.known.values().any(|slot| is_closing(&slot)) {
-            let idle = self.known.values_mut().filter_map(|slot| Some((slot.idle_for()?, slot)));
-            if let Some((_, slot)) = idle.max_by_key(|(idle_for, _)| *idle_for) {
-                slot.close_now();
-            }
-        }
         let closing = self.known.values().find(is_closing);
         let moving = closing.or_else(|| self.known.values().find(|slot| slot.state.moving().is_some()));
         match moving.and_then(|slot| slot.state.moving()) {
@@ -117,7 +122,8 @@ impl Slot {
         let State::Open(open) = &self.state else { return None };
         // Clones are made only while the slots are locked, or from other clones.
         let is_idle = Arc::strong_count(&open.app) == 1;
-        is_idle.then(|| open.used.map_or(Duration::MAX, Stopwatch::elapsed))
+        let is_awaited = open.awaited.is_some_and(|since| since.elapsed() < TAKEN_WITHIN);
+        (is_idle && !is_awaited).then(|| open.used.map_or(Duration::MAX, Stopwatch::elapsed))
     }
 
     /// The tenant, if it is open.
@@ -125,6 +131,9 @@ impl Slot {
         let State::Open(open) = &mut self.state else { return None };
         if why == For::Request {
             open.used = Some(Stopwatch::start());
+        }
+        if why != For::Due {
+            open.awaited = None;
         }
         Some(Arc::clone(&open.app))
     }

@@ -70,6 +70,18 @@ fn every_journal_of_an_installation_is_verified() {
         assert!(said.contains(", 1 of them in data that cannot be rebuilt"), "{said}");
         flip(&keys, 3);
     }
+    let signing = data.join("system/issuer/signing.keys");
+    let before = std::fs::read(&signing).expect("the keys of the built-in issuer");
+    let text_before = String::from_utf8_lossy(&before).into_owned();
+    for damaged in [&text_before[..text_before.len() / 2], &text_before.replacen("\"active\"", "\"next\"", 1)] {
+        std::fs::write(&signing, damaged).expect("a file");
+        let (holds, said) = verify(data, &[]);
+        assert!(!holds && said.contains("FOUND in the keys of the system: issuer/signing.keys: "), "{said}");
+        assert!(said.contains(", 1 of them in data that cannot be rebuilt"), "{said}");
+    }
+    std::fs::write(&signing, before).expect("a file");
+    let (holds, said) = verify(data, &[]);
+    assert!(holds && said.contains("keys of the built-in issuer"), "{said}");
     let (holds, said) = verify(data, &["--tenant", "2"]);
     assert!(holds && said.contains("The journal ends with entry ") && !said.contains("tenant 3"), "{said}");
     let (holds, said) = verify(data, &["--tenant", "9"]);
@@ -202,6 +214,63 @@ fn an_installation_is_restored_from_copies_of_all_its_journals() {
     }
 }
 
+/// Replaces the system journal with a part of its copy.
+fn restore_system(copy: &Path, data: &Path, until: &[&str]) {
+    let system = data.join("system");
+    for part in ["journal", "index", "proofs"] {
+        std::fs::remove_dir_all(system.join(part)).expect("it is there");
+    }
+    let (done, said) = finaira(&[&["restore", "--from", text(copy), "--to", text(&system)], until].concat());
+    assert!(done, "{said}");
+}
+
+#[test]
+fn a_system_journal_that_ends_within_a_creation_does_not_erase_a_tenant_that_was_used() {
+    let (data, server, first) = first_start(&[]);
+    let shop = create(&first, &live("Shop"));
+    book(&server.client(&shop.key), 1);
+    let copies = tempfile::tempdir().expect("a directory");
+    let (code, said) = back_up(&server, &first.key, copies.path(), &["--system"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(server.stop().success());
+    // The first entry begins the journal, the second one the creation, and the third one ends it.
+    restore_system(copies.path(), data.path(), &["--to-seq", "2"]);
+    let (holds, said) = verify(data.path(), &[]);
+    assert!(
+        !holds && said.contains("NOT CHECKED: tenant 2: its state is creating, but its journal has more"),
+        "{said}"
+    );
+    assert!(!said.contains("erases"), "{said}");
+
+    // What cannot be looked at is not erased either.
+    let journal = directory(data.path(), 2).join("journal");
+    flip(&journal.join("segment-00000001"), 4_200);
+    let (holds, said) = verify(data.path(), &[]);
+    assert!(!holds && said.contains("NOT CHECKED: tenant 2: its state is creating, and its journal cannot"), "{said}");
+    let elsewhere = data.path().join("elsewhere");
+    let server = Server::start(data.path());
+    server.logs("its creation did not end, and it cannot be looked at: segment-00000001 is damaged");
+    assert!(server.stop().success());
+    flip(&journal.join("segment-00000001"), 4_200);
+    std::fs::rename(&journal, &elsewhere).expect("it can be renamed");
+    let (holds, said) = verify(data.path(), &[]);
+    assert!(!holds && said.contains("tenant 2: its state is creating, and it has keys, but no journal"), "{said}");
+    let server = Server::start(data.path());
+    server.logs("has no journal, but there are keys that belong to one");
+    assert!(server.stop().success());
+    std::fs::rename(&elsewhere, &journal).expect("it can be renamed");
+
+    let server = Server::start(data.path());
+    server.logs("a tenant whose creation did not end was used, so it stays");
+    let client = server.client(&shop.key);
+    let found = crate::harness::eventually(|| Some(client.get("/v1/transfers/7")).filter(|it| it.status == 200));
+    assert_eq!(found.text("amount"), "100");
+    assert_eq!(server.client(&first.key).get("/v1/tenants/2").text("state"), "active");
+    assert!(server.stop().success());
+    let (holds, said) = verify(data.path(), &[]);
+    assert!(holds, "{said}");
+}
+
 #[test]
 fn a_system_journal_of_an_earlier_time_does_not_erase_later_tenants() {
     let (data, server, first) = first_start(&[]);
@@ -212,12 +281,7 @@ fn a_system_journal_of_an_earlier_time_does_not_erase_later_tenants() {
     let late = create(&first, &live("Late"));
     book(&server.client(&late.key), 1);
     assert!(server.stop().success());
-    let system = data.path().join("system");
-    std::fs::remove_dir_all(system.join("journal")).expect("it is there");
-    std::fs::remove_dir_all(system.join("index")).expect("it is there");
-    std::fs::remove_dir_all(system.join("proofs")).expect("it is there");
-    let (done, said) = finaira(&["restore", "--from", text(copies.path()), "--to", text(&system)]);
-    assert!(done, "{said}");
+    restore_system(copies.path(), data.path(), &[]);
 
     let server = Server::start(data.path());
     let first = server.client(&first.key);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::Scene;
+use super::{Scene, Signer};
 use crate::harness::{Client, Reply, Server, eventually_within};
 use crate::limits::answer;
 
@@ -58,6 +58,35 @@ fn a_client_that_floods_the_issuer_is_refused_and_others_get_their_tokens() {
     assert!(granted.starts_with("http/1.1 200"), "{granted}");
     assert!(granted.contains("\r\nratelimit-policy: \"client\";q=5;w=1\r\n"), "{granted}");
     assert!(granted.contains("\r\nratelimit: \"client\";r="), "{granted}");
+}
+
+#[test]
+fn an_address_that_sends_wrong_proofs_with_a_known_token_is_limited() {
+    let data = tempfile::tempdir().expect("a directory");
+    let server = Server::start_with(data.path(), &["--failed-requests-per-second", "1"]);
+    let key = server.key.clone().expect("the first start prints an API key");
+    let scene = Scene::of(server, &key);
+    let form = scene.with_secret("d", &["ledger:read"]);
+    let (signer, attacker) = (Signer::new(), Signer::new());
+    let endpoint = format!("{}/oauth/token", scene.origin);
+    let nonce = scene.post_form("/oauth/token", &form, &[("DPoP", "x")]).nonce.expect("a nonce");
+    let proof = signer.proof("POST", &endpoint, Some(&nonce), None);
+    let granted = scene.post_form("/oauth/token", &form, &[("DPoP", &proof)]);
+    let token = granted.text("access_token").to_owned();
+    let ledgers = format!("{}/v1/ledgers", scene.origin);
+    let get = |signer: &Signer| {
+        let proof = signer.proof("GET", &ledgers, Some(&nonce), Some(&token));
+        let request =
+            format!("GET /v1/ledgers HTTP/1.1\r\nHost: x\r\nAuthorization: DPoP {token}\r\nDPoP: {proof}\r\n\r\n");
+        answer(&scene.server, &request)
+    };
+    let first = get(&signer);
+    assert!(first.starts_with("http/1.1 200"), "{first}");
+    let answers: Vec<_> = (0..40).map(|_| get(&attacker)).collect();
+    let count = |status: &str| answers.iter().filter(|answer| answer.starts_with(status)).count();
+    assert_eq!(count("http/1.1 401") + count("http/1.1 429"), answers.len(), "{answers:?}");
+    assert!(count("http/1.1 429") >= 20, "{answers:?}");
+    assert_eq!(scene.admin.get("/v1/ledgers").status, 200, "an API key is still served");
 }
 
 /// Asks for a token of a new client of a tenant.
