@@ -159,8 +159,10 @@ const TIMES: &str = "test --release --locked -p finaira --test commands limits::
 /// The tests that need an identity server. They are built with the whole workspace, so that the step before has built them.
 const IDENTITY: &str = "test --workspace --locked --test identity_servers";
 
-/// The tests of connectors. They are built with the whole workspace, so that the libraries are those that the step before has built.
-const CONNECTORS: &str = "test --workspace --features finaira/connect --locked --test connectors -- --test-threads 1";
+/// The tests of connectors, and the unit tests of what only this feature builds. They are built with the whole workspace, so that the libraries are
+/// those that the step before has built.
+const CONNECTORS: &str =
+    "test --workspace --features finaira/connect --locked --lib --bin finaira --test connectors -- --test-threads 1";
 /// The targets that CI tries, as far as they are quick to get.
 const TARGETS: &[Service] = &[Service::Postgres, Service::Mariadb, Service::Redis];
 /// All targets.
@@ -258,10 +260,11 @@ mod tests {
                 "cargo fmt --all --check",
                 "cargo xtask tidy",
                 "cargo xtask deny",
-                "cargo clippy --workspace --all-targets --locked -- -D warnings",
-                "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked",
+                "cargo clippy --workspace --all-targets --features finaira/connect --locked -- -D warnings",
+                "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --features finaira/connect --no-deps --locked",
                 "cargo test --workspace --locked",
                 "FINAIRA_REQUIRE_OIDC_PROVIDER=1 cargo test --workspace --locked --test identity_servers",
+                "FINAIRA_REQUIRE_POSTGRES=1 FINAIRA_REQUIRE_MARIADB=1 FINAIRA_REQUIRE_REDIS=1 cargo test --workspace --features finaira/connect --locked --lib --bin finaira --test connectors -- --test-threads 1",
                 "cargo build --release --locked",
                 "cargo run --release -- demo --exit",
             ]
@@ -273,7 +276,8 @@ mod tests {
         let usual = steps(README, Extent::Usual).unwrap().len();
         let full: Vec<String> = steps(README, Extent::Full).unwrap().iter().skip(usual).map(Step::to_string).collect();
         let keycloak = "FINAIRA_REQUIRE_KEYCLOAK=1 cargo test --workspace --locked --test identity_servers";
-        assert_eq!(full, [format!("cargo {TIMES}"), keycloak.to_owned()]);
+        let targets = ALL_TARGETS.iter().map(|service| format!("{}=1 ", service.variable())).collect::<String>();
+        assert_eq!(full, [format!("{targets}cargo {CONNECTORS}"), format!("cargo {TIMES}"), keycloak.to_owned()]);
     }
 
     #[test]
