@@ -100,6 +100,7 @@ impl Target for Box<dyn Target> {
 ///
 /// # Errors
 /// [`Fault::Fenced`] if another connector raised the fence, [`Fault::Moved`] if the target was replaced by an older copy.
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
 pub(crate) fn confirmed((fence, position): (u64, u64), own: u64, cursor: &Cursor) -> Result<(), Fault> {
     if fence > own {
         return Err(Fault::Fenced);

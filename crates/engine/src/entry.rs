@@ -408,6 +408,12 @@ pub struct PaymentSums {
 }
 
 impl PaymentSums {
+    /// The sums of a payment right after its decision. A payment that was declined at once held nothing, so it released nothing.
+    pub fn at_decision(amount: Amount, status: PaymentStatus) -> Self {
+        let captured = if status == PaymentStatus::Posted { amount } else { Amount::ZERO };
+        Self { captured, ..Self::default() }
+    }
+
     /// The sums of a payment that only changed as a whole and now has this status.
     pub fn of_whole(amount: Amount, status: PaymentStatus) -> Self {
         let zero = Self::default();

@@ -11,8 +11,8 @@ use crate::Applied;
 use crate::approvals::Approvals;
 use crate::artifact::Artifact;
 use crate::entry::{
-    CaptureTerms, Cause, Entry, Fact, Header, LabelRecorded, PaymentChanged, PaymentDecided, PaymentStatus,
-    PaymentSums, PolicyActivated, Portion, StateDigest,
+    CaptureTerms, Cause, Entry, Fact, Header, LabelRecorded, PaymentChanged, PaymentDecided, PaymentSums,
+    PolicyActivated, Portion, StateDigest,
 };
 use crate::guard::Keys;
 use crate::identity::Identities;
@@ -412,10 +412,7 @@ impl Payment {
             verdict: decided.verdict,
             score: decided.score,
             status: decided.status,
-            sums: PaymentSums {
-                captured: if decided.status == PaymentStatus::Posted { decided.amount } else { Amount::ZERO },
-                ..PaymentSums::default()
-            },
+            sums: PaymentSums::at_decision(decided.amount, decided.status),
             refusal: decided.refusal,
             capture: decided.capture,
             deadline: decided.deadline,

@@ -66,7 +66,7 @@ impl Payments {
                 let now = PaymentNow {
                     status: Some(decided.status),
                     amount: Some(decided.amount),
-                    sums: Some(PaymentSums::of_whole(decided.amount, decided.status)),
+                    sums: Some(PaymentSums::at_decision(decided.amount, decided.status)),
                     deadline: Some(decided.deadline),
                     label: None,
                     sequence: entry.header.seq,

@@ -2,8 +2,10 @@
 
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::service::Service;
-use crate::suite::{Tried, again, holds_what_the_journal_says, number};
+use crate::suite::{Tried, again, holds_what_the_journal_says, number, rows};
 
 #[test]
 fn mysql_holds_what_the_journal_says() {
@@ -90,6 +92,20 @@ impl Tried for Mysql {
             .map(|table| format!("delete from `{table}`; insert into `{table}` select * from saved.`{table}`;"));
         // The fence of an older copy is lower too.
         self.run(&format!("start transaction; {} commit", copies.collect::<String>()));
+    }
+
+    fn accounts(&self) -> Vec<Value> {
+        rows(&self.run(
+            "select json_object('id', id, 'debits_pending', cast(debits_pending as char), 'debits_posted', cast(debits_posted as char), \
+             'credits_pending', cast(credits_pending as char), 'credits_posted', cast(credits_posted as char)) from accounts",
+        ))
+    }
+
+    fn payments(&self) -> Vec<Value> {
+        rows(&self.run(
+            "select json_object('id', id, 'status', status, 'amount', cast(amount as char), 'captured', cast(captured as char), \
+             'released', cast(released as char), 'refunded', cast(refunded as char)) from payments",
+        ))
     }
 
     fn tamper(&self) -> u64 {

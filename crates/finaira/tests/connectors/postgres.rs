@@ -2,8 +2,10 @@
 
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::service::Service;
-use crate::suite::{Tried, again, holds_what_the_journal_says, number};
+use crate::suite::{Tried, again, holds_what_the_journal_says, number, rows};
 
 #[test]
 fn postgres_holds_what_the_journal_says() {
@@ -68,6 +70,20 @@ impl Tried for Postgres {
         });
         // The fence of an older copy is lower too.
         self.run(&format!("begin; {} commit", copies.collect::<String>()));
+    }
+
+    fn accounts(&self) -> Vec<Value> {
+        rows(&self.run(
+            "select json_build_object('id', id, 'debits_pending', debits_pending::text, 'debits_posted', debits_posted::text, \
+             'credits_pending', credits_pending::text, 'credits_posted', credits_posted::text) from finaira.accounts",
+        ))
+    }
+
+    fn payments(&self) -> Vec<Value> {
+        rows(&self.run(
+            "select json_build_object('id', id, 'status', status, 'amount', amount::text, 'captured', captured::text, \
+             'released', released::text, 'refunded', refunded::text) from finaira.payments",
+        ))
     }
 
     fn tamper(&self) -> u64 {

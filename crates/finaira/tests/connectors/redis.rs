@@ -2,8 +2,10 @@
 
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::service::Service;
-use crate::suite::{Tried, again, holds_what_the_journal_says, number};
+use crate::suite::{Tried, again, holds_what_the_journal_says, number, rows};
 
 #[test]
 fn redis_holds_what_the_journal_says() {
@@ -52,6 +54,16 @@ impl Tried for Redis {
 
     fn restore_saved(&self) {
         self.run(&["EVAL", COPY, "0", "1", "0"]);
+    }
+
+    fn accounts(&self) -> Vec<Value> {
+        let keys = self.run(&["KEYS", "*:account:*"]);
+        let keys: Vec<&str> = keys.lines().collect();
+        rows(&self.run(&[&["MGET"], keys.as_slice()].concat()))
+    }
+
+    fn payments(&self) -> Vec<Value> {
+        Vec::new()
     }
 
     fn tamper(&self) -> u64 {
