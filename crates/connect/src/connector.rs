@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::Fact;
-use journal::EntryInContext;
+use journal::{Decoded, EntryInContext, EntryRun};
 use ledger::{ImportNumber, ImportState};
 use types::Seq;
 
@@ -162,12 +162,7 @@ impl<T: Target> Connector<T> {
     /// Writes one batch and returns the new cursor.
     fn step(&mut self, cursor: &Cursor, last: Seq) -> Result<Cursor, Ended> {
         let read = self.source.read(cursor.position.next(), self.settings.batch_entries)?;
-        let entries: Vec<&EntryInContext> = read
-            .runs
-            .iter()
-            .flat_map(|run| (run.first().get()..=run.last().get()).filter_map(|seq| run.get(Seq::new(seq))))
-            .filter(|item| item.entry.header.seq > cursor.position && item.entry.header.seq <= last)
-            .collect();
+        let entries = between(&read, cursor.position.next(), last);
         if let Needs::Events = self.target.needs() {
             let runs = read.runs.clone();
             return self.write(cursor, &entries, |last| Ok(Batch { last, runs, ..Batch::default() }));
@@ -226,12 +221,7 @@ impl<T: Target> Connector<T> {
             return Ok(None);
         }
         let read = self.source.read(from, self.settings.batch_entries)?;
-        let entries: Vec<&EntryInContext> = read
-            .runs
-            .iter()
-            .flat_map(|run| (run.first().get()..=run.last().get()).filter_map(|seq| run.get(Seq::new(seq))))
-            .filter(|item| item.entry.header.seq >= from && item.entry.header.seq < opener)
-            .collect();
+        let entries = between(&read, from, Seq::new(opener.get() - 1));
         let Some(last) = entries.last().map(|item| item.entry.header.seq) else { return Ok(None) };
         let rows = {
             let Self { fold, target, .. } = self;
@@ -243,6 +233,13 @@ impl<T: Target> Connector<T> {
         self.status.opened_rows(batch.rows.len());
         Ok(Some(after))
     }
+}
+
+/// The entries from one sequence to another, both included.
+fn between(read: &Decoded, from: Seq, to: Seq) -> Vec<&EntryInContext> {
+    let of_run = |run: &'_ Arc<EntryRun>| (run.first().max(from).get(), run.last().min(to).get());
+    let runs = read.runs.iter().map(|run| (run, of_run(run)));
+    runs.flat_map(|(run, (first, last))| (first..=last).filter_map(|seq| run.get(Seq::new(seq)))).collect()
 }
 
 /// The import that an entry opens.

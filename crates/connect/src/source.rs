@@ -14,7 +14,7 @@ use journal::{CanonicalRun, ContextSource, Decoded, FileReader, Reader as _, is_
 use ledger::{Assets, Book, ImportNumber};
 use proof::{Checkpoint, Hash, Store, StoreError, Tiles};
 use serde::{Deserialize, Serialize};
-use types::{Asset, LedgerId, Origin, Seq, Timestamp};
+use types::{Asset, Digest, LedgerId, Origin, Seq, Timestamp};
 
 /// The file beside the tree that says how far both have come.
 const KNOWN_FILE: &str = "known.json";
@@ -334,18 +334,10 @@ impl Saved {
 
 /// 64 hexadecimal digits.
 pub(crate) fn hex(hash: &Hash) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    Digest::new(*hash).to_string()
 }
 
 /// The hash with these hexadecimal digits.
 pub(crate) fn unhex(text: &str) -> Option<Hash> {
-    let digits = text.as_bytes();
-    if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
-        return None;
-    }
-    let mut hash = Hash::default();
-    for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(hash)
+    Some(*text.parse::<Digest>().ok()?.as_bytes())
 }

@@ -31,7 +31,7 @@ pub struct Shown {
     pub opened: u64,
     /// Faults since the start.
     pub faults: u64,
-    /// The last fault, until a batch is written.
+    /// The last fault, until the target is opened again.
     pub fault: Option<String>,
 }
 
@@ -52,6 +52,7 @@ impl Status {
         let mut shown = self.lock();
         shown.opened += 1;
         shown.position = position.get();
+        shown.fault = None;
     }
 
     pub(crate) fn arrived(&self, arrived: Arrived) {

@@ -158,7 +158,9 @@ pub enum Fault {
     Fenced,
     /// The cursor in the target is not the one that was written last, because the target was restored from a copy. The connector opens it
     /// again and continues from the cursor that it finds.
-    #[error("the target is at sequence {found}, expected {expected}: it was restored or changed by others")]
+    #[error(
+        "the cursor in the target is not the one that was written last (it is at sequence {found}, expected {expected}): the target was restored or changed by others; the connector continues from there"
+    )]
     Moved {
         /// The position in the target.
         found: Seq,

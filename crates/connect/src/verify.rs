@@ -48,7 +48,8 @@ impl Verification {
 }
 
 /// Compares the copy in a target with the journal of a source: the Merkle root, the number of rows, and of every `each`th transfer and payment
-/// and all accounts the values. It reads the journal from its first entry to the position of the copy.
+/// and all accounts the values. It reads the journal from its first entry to the position of the copy. Returns `None` if the
+/// target holds no copy yet.
 ///
 /// # Errors
 /// When the target or the source cannot be read, or the target holds another history or keeps events. A difference is no error.
@@ -57,14 +58,12 @@ pub fn verify(
     target: Box<dyn Target>,
     each: u64,
     status: &Arc<Status>,
-) -> Result<Verification, Ended> {
+) -> Result<Option<Verification>, Ended> {
     let mut target = target;
     if target.needs() == Needs::Events {
         return Err(Ended::NotRows);
     }
-    let Some((cursor, found)) = target.look()? else {
-        return Err(Fault::Contradicts("it holds no copy".to_owned()).into());
-    };
+    let Some((cursor, found)) = target.look()? else { return Ok(None) };
     check_root(source, &cursor)?;
     if cursor.opening.is_some() {
         let what = "an import is being opened, so a part of its rows is there; verify again when the connector has written the rest";
@@ -75,7 +74,7 @@ pub fn verify(
     let settings = Settings { once: true, until: Some(cursor.position), ..Settings::default() };
     let stop = Arc::new(Stop::default());
     Connector::new(Arc::clone(source), &mut comparing, settings, Arc::clone(status), stop).run()?;
-    comparing.finish(&cursor, found)
+    comparing.finish(&cursor, found).map(Some)
 }
 
 fn check_root(source: &Source, cursor: &Cursor) -> Result<(), Ended> {

@@ -121,7 +121,7 @@ impl Account {
 }
 
 /// The state that `transfer` gives to the pending transfer it names, or `None` if it is not a post or void.
-pub(crate) fn resolution(transfer: &Transfer) -> Option<PendingState> {
+pub fn resolution(transfer: &Transfer) -> Option<PendingState> {
     if transfer.flags.contains(TransferFlags::POST_PENDING_TRANSFER) {
         Some(PendingState::Posted)
     } else if transfer.flags.contains(TransferFlags::VOID_PENDING_TRANSFER) {

@@ -51,7 +51,7 @@ pub use accounts::{AccountPlace, WARM_EVENTS};
 pub use addresses::{Address, AddressParseError};
 pub use apply::Touched;
 pub use assets::{Assets, UnknownLedger};
-pub use effect::Movement;
+pub use effect::{Movement, resolution};
 pub use fact::Fact;
 pub use flags::{AccountFlags, IndexedFields, TransferFlags};
 pub use import::{IMPORTS_STAGED_MAX, Import, ImportNumber, ImportProgress, ImportState, ImportStatus, Places};

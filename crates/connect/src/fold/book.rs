@@ -1,6 +1,8 @@
 //! The fold of accounts and transfers.
 
-use ledger::{Account, AccountFlags, Fact, Limits, Movement, PendingState, Transfer, TransferFlags, TransferKey};
+use ledger::{
+    Account, AccountFlags, Fact, Limits, Movement, PendingState, Transfer, TransferFlags, TransferKey, resolution,
+};
 use types::{AccountId, Amount, Seq};
 
 use super::Map;
@@ -189,17 +191,6 @@ fn resolves(fact: &Fact) -> Option<TransferKey> {
         resolution(transfer).and(transfer.pending)
     } else if let Fact::TransferExpired(key) = fact {
         Some(*key)
-    } else {
-        None
-    }
-}
-
-/// What a transfer makes of the pending transfer that it names.
-fn resolution(transfer: &Transfer) -> Option<PendingState> {
-    if transfer.flags.contains(TransferFlags::POST_PENDING_TRANSFER) {
-        Some(PendingState::Posted)
-    } else if transfer.flags.contains(TransferFlags::VOID_PENDING_TRANSFER) {
-        Some(PendingState::Voided)
     } else {
         None
     }

@@ -1,6 +1,6 @@
 //! `finaira verify --target` compares a copy in another system with the journal.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -31,7 +31,7 @@ pub(crate) struct CopyArguments {
     #[arg(long, value_name = "DIR", requires = "target")]
     copy: Option<PathBuf>,
     /// Compare the values of every Nth transfer and payment only; counts, accounts and the Merkle root are always compared
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "target", value_parser = clap::value_parser!(u64).range(1..))]
     each: u64,
 }
 
@@ -41,34 +41,35 @@ pub(crate) fn run(arguments: &CopyArguments, name: &str) -> anyhow::Result<()> {
     let target = config.targets.iter().find(|target| target.name == name);
     let target = target.with_context(|| format!("{} has no target `{name}`", path.display()))?;
     let home = config.directory.join(&target.tenant);
+    // What is derived from a copy of somebody else is not kept.
+    let derived = tempfile::tempdir().context("cannot create a directory to work in")?;
     let source = match &arguments.copy {
-        Some(copy) => opened(copy)?,
+        Some(copy) => opened(copy, derived.path())?,
         None => brought_up_to_date(&config, &target.tenant, &home)?,
     };
     let made =
         connect::make(&target.kind, target.settings.clone()).map_err(|error| anyhow!("target `{name}`: {error}"))?;
     let status = Arc::new(Status::new(name));
     let verified = connect::verify(&source, made, arguments.each, &status)?;
+    let verified =
+        verified.with_context(|| format!("target `{name}` holds no copy yet; run `finaira connect` first"))?;
     show(name, &verified)
 }
 
 /// A copy that exists, as it is.
-fn opened(copy: &std::path::Path) -> anyhow::Result<Arc<Source>> {
+fn opened(copy: &Path, derived: &Path) -> anyhow::Result<Arc<Source>> {
     let directory = open_copy_directory(copy)?;
     let shard = FileCopy::shard_before_opening(&directory)?;
     let shard = shard.with_context(|| format!("{} has no copy of a journal", copy.display()))?;
     let copy = FileCopy::open(directory, shard)?;
-    // What is derived from it is not kept, because the directory belongs to somebody else.
-    let derived = tempfile::tempdir()?.keep();
-    let source = Source::open(copy.segments(), Directory::open(&derived)?)?;
+    let source = Source::open(copy.segments(), Directory::open(derived)?)?;
     source.advance(None)?;
     source.end()?;
-    std::fs::remove_dir_all(&derived)?;
     Ok(Arc::new(source))
 }
 
 /// The copy of `finaira connect`, with everything that the server has now.
-fn brought_up_to_date(config: &Config, tenant: &str, home: &std::path::Path) -> anyhow::Result<Arc<Source>> {
+fn brought_up_to_date(config: &Config, tenant: &str, home: &Path) -> anyhow::Result<Arc<Source>> {
     let tenant = config.tenants.iter().find(|found| found.name == tenant).context("the tenant is not in the file")?;
     let directory = open_copy_directory(&home.join(COPY))
         .context("the copy cannot be used while `finaira connect` runs; stop it, or name a backup with --copy")?;

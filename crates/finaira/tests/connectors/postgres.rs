@@ -10,7 +10,12 @@ use crate::suite::{Tried, again, holds_what_the_journal_says, number, rows};
 #[test]
 fn postgres_holds_what_the_journal_says() {
     let Some(service) = Service::up("postgres", "FINAIRA_REQUIRE_POSTGRES") else { return };
-    holds_what_the_journal_says(Postgres { pid: number(&service.description, "pid"), service });
+    let postgres = holds_what_the_journal_says(Postgres { pid: number(&service.description, "pid"), service });
+    // The example of the documentation.
+    let page = include_str!("../../../../docs/connectors.md");
+    let example = page.split("```sql").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let declined = postgres.run(example);
+    assert!(!declined.trim().is_empty(), "some payments of the traffic were declined: {declined}");
 }
 
 struct Postgres {

@@ -138,11 +138,14 @@ impl Drop for Connect {
 }
 
 /// Everything that a target with rows must do.
-pub(crate) fn holds_what_the_journal_says(mut tried: impl Tried) {
+pub(crate) fn holds_what_the_journal_says<T: Tried>(mut tried: T) -> T {
     let mut scene = Scene::start(&tried.settings(), 7);
+    let (right, said) = scene.verify();
+    assert!(!right && said.contains("target `tried` holds no copy yet; run `finaira connect` first"), "{said}");
     scene.traffic.send(200);
     scene.is_whole();
     agrees_with_the_api(&scene, &tried);
+    is_compared_with_a_backup(&scene);
     finds_what_others_changed(&scene, &tried);
     survives_kills(&mut scene);
     scene.is_whole();
@@ -154,6 +157,19 @@ pub(crate) fn holds_what_the_journal_says(mut tried: impl Tried) {
     agrees_with_the_api(&scene, &tried);
     let Scene { server, .. } = scene;
     assert!(server.stop().success());
+    tried
+}
+
+/// A backup can be used instead of the copy that the connector keeps.
+fn is_compared_with_a_backup(scene: &Scene) {
+    let backup = scene.config.with_file_name("backup").to_string_lossy().into_owned();
+    let key = scene.config.with_file_name("api.key").to_string_lossy().into_owned();
+    let (done, said) = finaira(&["backup", "--server", &scene.server.address, "--api-key-file", &key, "--to", &backup]);
+    assert!(done, "{said}");
+    let config = scene.config.to_string_lossy();
+    let (right, said) =
+        finaira(&["verify", "--target", "tried", "--config", &config, "--copy", &backup, "--each", "3"]);
+    assert!(right, "{said}");
 }
 
 /// A connector that is killed at any moment loses nothing and repeats nothing.
