@@ -151,6 +151,7 @@ pub(crate) fn holds_what_the_journal_says<T: Tried>(mut tried: T) -> T {
     scene.is_whole();
     is_fenced(&scene);
     scene.is_whole();
+    opens_an_import(&mut scene);
     heals_from_an_old_copy(&mut scene, &tried);
     survives_kills_of_the_target(&mut scene, &mut tried);
     waits_for_a_stalled_target(&mut scene, &tried);
@@ -158,6 +159,56 @@ pub(crate) fn holds_what_the_journal_says<T: Tried>(mut tried: T) -> T {
     let Scene { server, .. } = scene;
     assert!(server.stop().success());
     tried
+}
+
+/// The rows of an import that is opened arrive in several batches. A connector that is killed between them goes on where it was.
+fn opens_an_import(scene: &mut Scene) {
+    const LEDGER: u32 = 55;
+    // Several frames, because a batch has at least one.
+    const ROWS: usize = 40_000;
+    let made = scene.client.post("/v1/ledgers", &serde_json::json!({"id": LEDGER, "asset": "EUR/2"}));
+    assert_eq!(made.status, 201, "{made:?}");
+    let file = |name: &str| scene.config.with_file_name(name).to_string_lossy().into_owned();
+    let accounts = (1..=100).map(|id| format!("{},7,2020-01-01T00:00:00Z,history\n", 700_000 + id));
+    let text = "id,code,timestamp,flags\n".to_owned() + &accounts.collect::<String>();
+    std::fs::write(file("accounts.csv"), text).expect("a file");
+    let transfers = (0..ROWS).map(|number| {
+        let (debit, credit) = (700_001 + number % 100, 700_001 + (number + 1) % 100);
+        format!("{},{debit},{credit},{number},9,{}\n", 80_000_000 + number, 1_600_000_000_000_000_000 + number)
+    });
+    let text =
+        "id,debit_account_id,credit_account_id,amount,code,timestamp\n".to_owned() + &transfers.collect::<String>();
+    std::fs::write(file("transfers.csv"), text).expect("a file");
+    let (ledger, address, key) = (LEDGER.to_string(), scene.server.address.clone(), file("api.key"));
+    let (done, said) = finaira(&[
+        "import",
+        "run",
+        "--server",
+        &address,
+        "--api-key-file",
+        &key,
+        "--ledger",
+        &ledger,
+        "--accounts",
+        &file("accounts.csv"),
+        "--transfers",
+        &file("transfers.csv"),
+    ]);
+    assert!(done, "{said}");
+    let mut opening = 0;
+    for kill in 0..KILLS {
+        let connector = scene.connect(&[]);
+        // Each run is a little longer than the one before, so that the first one which writes anything writes only a part.
+        std::thread::sleep(Duration::from_millis(40 + kill as u64 * 13));
+        connector.kill();
+        let (is_done, said) = scene.verify();
+        opening += usize::from(said.contains("an import is being opened"));
+        if opening > 0 && is_done {
+            break;
+        }
+    }
+    assert!(opening > 0, "no kill was between the batches of the import");
+    scene.is_whole();
 }
 
 /// A backup can be used instead of the copy that the connector keeps.
