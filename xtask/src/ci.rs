@@ -135,7 +135,7 @@ fn steps(readme: &str, extent: Extent) -> Result<Vec<Step>> {
         Extent::Full => steps.extend([
             Step {
                 name: "targets",
-                action: Action::WithServices(CONNECTORS, ALL_TARGETS),
+                action: Action::WithServices(CONNECTORS, SLOW_TARGETS),
                 remedy: "install what the message names, or fix the code or the test; docs/testing.md says how to run it again",
             },
             Step {
@@ -162,11 +162,20 @@ const IDENTITY: &str = "test --workspace --locked --test identity_servers";
 /// The tests of connectors, and the unit tests of what only this feature builds. They are built with the whole workspace, so that the libraries are
 /// those that the step before has built.
 const CONNECTORS: &str =
-    "test --workspace --features finaira/connect --locked --lib --bin finaira --test connectors -- --test-threads 1";
-/// The targets that CI tries, as far as they are quick to get.
-const TARGETS: &[Service] = &[Service::Postgres, Service::Mariadb, Service::Redis];
-/// All targets.
-const ALL_TARGETS: &[Service] = &[Service::Postgres, Service::Mariadb, Service::Redis, Service::Kafka];
+    "test --workspace --features finaira/connect --locked --lib --bin finaira --test connectors -- --test-threads 3";
+/// The targets that CI tries, as far as they are quick to get. Most of the time their tests wait for a server, so some run at once.
+const TARGETS: &[Service] = &[
+    Service::Postgres,
+    Service::Mariadb,
+    Service::Redis,
+    Service::Kafka,
+    Service::Nats,
+    Service::Rabbitmq,
+    Service::Cassandra,
+    Service::Moto,
+];
+/// The targets whose servers take long to build.
+const SLOW_TARGETS: &[Service] = &[Service::Ferretdb, Service::Azurite];
 
 impl Step {
     fn run(&self, root: &Path) -> Result<()> {
@@ -264,7 +273,7 @@ mod tests {
                 "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --features finaira/connect --no-deps --locked",
                 "cargo test --workspace --locked",
                 "FINAIRA_REQUIRE_OIDC_PROVIDER=1 cargo test --workspace --locked --test identity_servers",
-                "FINAIRA_REQUIRE_POSTGRES=1 FINAIRA_REQUIRE_MARIADB=1 FINAIRA_REQUIRE_REDIS=1 cargo test --workspace --features finaira/connect --locked --lib --bin finaira --test connectors -- --test-threads 1",
+                "FINAIRA_REQUIRE_POSTGRES=1 FINAIRA_REQUIRE_MARIADB=1 FINAIRA_REQUIRE_REDIS=1 FINAIRA_REQUIRE_KAFKA=1 FINAIRA_REQUIRE_NATS=1 FINAIRA_REQUIRE_RABBITMQ=1 FINAIRA_REQUIRE_CASSANDRA=1 FINAIRA_REQUIRE_MOTO=1 cargo test --workspace --features finaira/connect --locked --lib --bin finaira --test connectors -- --test-threads 3",
                 "cargo build --release --locked",
                 "cargo run --release -- demo --exit",
             ]
@@ -276,7 +285,7 @@ mod tests {
         let usual = steps(README, Extent::Usual).unwrap().len();
         let full: Vec<String> = steps(README, Extent::Full).unwrap().iter().skip(usual).map(Step::to_string).collect();
         let keycloak = "FINAIRA_REQUIRE_KEYCLOAK=1 cargo test --workspace --locked --test identity_servers";
-        let targets = ALL_TARGETS.iter().map(|service| format!("{}=1 ", service.variable())).collect::<String>();
+        let targets = SLOW_TARGETS.iter().map(|service| format!("{}=1 ", service.variable())).collect::<String>();
         assert_eq!(full, [format!("{targets}cargo {CONNECTORS}"), format!("cargo {TIMES}"), keycloak.to_owned()]);
     }
 

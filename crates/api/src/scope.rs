@@ -87,8 +87,9 @@ impl Role {
                 .and(Scope::KEYS_READ)
                 .and(Scope::IMPORTS_WRITE)
                 .and(Scope::SERVER_OPERATE)
-                .and(Scope::PROPOSALS_WRITE),
-            summary: "Operates the server, imports books, keeps copies of the journal, and proposes what another principal approves.",
+                .and(Scope::PROPOSALS_WRITE)
+                .and(Scope::TENANTS_READ),
+            summary: "Operates the server, imports books, keeps copies of the journals, and proposes what another principal approves.",
         },
         Self {
             name: "developer",

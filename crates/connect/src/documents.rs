@@ -102,6 +102,10 @@ pub struct PaymentDocument {
     pub sequence: u64,
     /// The last entry about the payment.
     pub changed_sequence: u64,
+    /// The last entry that `amount` includes, from a target that writes parts of a payment at different times. `None` from others: then that is
+    /// `changed_sequence`.
+    #[serde(skip)]
+    pub amount_sequence: Option<u64>,
 }
 
 impl From<&AccountRow> for AccountDocument {
@@ -214,10 +218,12 @@ impl TransferDocument {
 
 impl From<&PaymentRow> for PaymentDocument {
     fn from(row: &PaymentRow) -> Self {
-        let PaymentRow { header, decided, policy, now } = row;
+        let PaymentRow { header, decided, policy, now, without } = row;
         let decision = Decision::new(header.into(), decided, policy, None);
         let mut decision = serde_json::to_value(&decision).unwrap_or_default();
-        let mut part = |name: &str| decision.get_mut(name).map(Value::take).unwrap_or_default();
+        let mut part = |name: &str, is_left_out: bool| {
+            decision.get_mut(name).filter(|_| !is_left_out).map(Value::take).unwrap_or_default()
+        };
         let sums = now.sums.unwrap_or_default();
         let deadline = now.deadline.unwrap_or(decided.deadline).map(|deadline| deadline.at);
         Self {
@@ -231,11 +237,11 @@ impl From<&PaymentRow> for PaymentDocument {
             refunded: sums.refunded.to_string(),
             verdict: decided.verdict.name().to_owned(),
             score: decided.score,
-            reasons: part("reasons"),
+            reasons: part("reasons", without.reasons),
             tags: decided.tags.clone(),
-            attributes: part("attributes"),
-            features: part("features"),
-            models: part("models"),
+            attributes: part("attributes", without.attributes),
+            features: part("features", without.features),
+            models: part("models", without.models),
             policy: policy.name.to_string(),
             policy_sequence: decided.policy.get(),
             late: decided.late,
@@ -250,6 +256,7 @@ impl From<&PaymentRow> for PaymentDocument {
             occurred_at_ns: header.occurred_at.ns(),
             sequence: header.seq.get(),
             changed_sequence: now.sequence.get(),
+            amount_sequence: None,
         }
     }
 }

@@ -6,6 +6,8 @@ use engine::{Deadline, Header, PaymentDecided, PaymentStatus, PaymentSums, Polic
 use ledger::{Account, Address, Book, Limits, MetadataOf, PendingState, Transfer, TransferKey};
 use types::{AccountId, Amount, Name, PaymentId, Seq, Timestamp};
 
+use crate::filter::Without;
+
 /// Everything that a batch of entries changed, as it is after the batch.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
@@ -88,6 +90,8 @@ pub struct PaymentRow {
     /// The policy that decided. It names features and models.
     pub policy: Arc<PolicyActivated>,
     pub now: PaymentNow,
+    /// What the target does not get of it.
+    pub without: Without,
 }
 
 /// What can change of a payment. `None` means that the batch left it as it was.

@@ -14,7 +14,7 @@ use journal::{CanonicalRun, ContextSource, Decoded, FileReader, Reader as _, is_
 use ledger::{Assets, Book, ImportNumber};
 use proof::{Checkpoint, Hash, Store, StoreError, Tiles};
 use serde::{Deserialize, Serialize};
-use types::{Asset, Digest, LedgerId, Origin, Seq, Timestamp};
+use types::{Asset, Digest, LedgerId, Origin, Seq, ShardId, Timestamp};
 
 /// The file beside the tree that says how far both have come.
 const KNOWN_FILE: &str = "known.json";
@@ -59,6 +59,26 @@ struct Growing {
     run: CanonicalRun,
     leaves: Vec<Hash>,
     saved: u64,
+}
+
+/// Consecutive frames of one segment, as bytes of its file. The first part of a segment begins with the segment's header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The number of the segment.
+    pub segment: u64,
+    /// The byte in the file of the segment where the part begins.
+    pub offset: u64,
+    /// The bytes, up to the end of a frame.
+    pub bytes: Vec<u8>,
+    /// The first entry.
+    pub first: Seq,
+    /// The last entry.
+    pub last: Seq,
+    /// When the last entry was decided.
+    pub decided_at: Timestamp,
+    /// The bytes of the segment's file. Zeros follow the last frame.
+    pub file_bytes: u64,
+    pub shard: ShardId,
 }
 
 /// How many entries have arrived.
@@ -232,6 +252,58 @@ impl Source {
     /// The entry that started an import.
     pub fn import_started(&self, import: ImportNumber) -> Option<Seq> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).imports.get(&import.get()).copied()
+    }
+
+    /// The last entry of the segment that the entry after `after` is in; `None` if that segment may get more entries.
+    ///
+    /// # Errors
+    /// When the copy cannot be read.
+    pub fn end_of_segment(&self, after: Seq) -> Result<Option<Seq>, SourceError> {
+        let reader = self.reader();
+        let (next, end) = (after.next(), reader.durable_end()?);
+        if next > end.seq {
+            return Ok(None);
+        }
+        let number = reader.frame_position(next)?.segment();
+        let following = reader.segment_files(number.saturating_add(1), 1, &end)?;
+        Ok(following.first().map(|segment| Seq::new(segment.first.get().saturating_sub(1))))
+    }
+
+    /// The bytes of the entries after `after` in one segment, up to `until` or to what has arrived; `None` if there is none. `after` and
+    /// `until` are the last entries of their frames.
+    ///
+    /// # Errors
+    /// When the copy cannot be read.
+    pub fn part(&self, after: Seq, until: Option<Seq>) -> Result<Option<Part>, SourceError> {
+        let (reader, arrived) = (self.reader(), self.arrived().last);
+        let (next, end) = (after.next(), reader.durable_end()?);
+        let mut last = until.map_or(arrived, |until| until.min(arrived)).min(end.seq);
+        if next > last {
+            return Ok(None);
+        }
+        let begin = reader.frame_position(next)?;
+        let number = begin.segment();
+        let Some(file) = reader.segment_files(number, 1, &end)?.pop() else { return Ok(None) };
+        let following = reader.segment_files(number.saturating_add(1), 1, &end)?;
+        if let Some(following) = following.first() {
+            last = last.min(Seq::new(following.first.get().saturating_sub(1)));
+        }
+        let offset = if file.first == next { 0 } else { begin.offset() };
+        let behind = if last == end.seq { None } else { Some(reader.frame_position(last.next())?) };
+        let to = match behind {
+            None => end.offset,
+            // The last frame of a segment is followed by nothing.
+            Some(place) if place.segment() != number => u64::MAX,
+            Some(place) => place.offset(),
+        };
+        if to != u64::MAX {
+            last = reader.last_before(number, to)?;
+        }
+        let most = usize::try_from(to.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let bytes = reader.durable_bytes(number, offset, most)?.unwrap_or_default();
+        let Some(entry) = reader.entry(last)?.filter(|_| last >= next && !bytes.is_empty()) else { return Ok(None) };
+        let (decided_at, shard) = (entry.header.decided_at, entry.header.shard);
+        Ok(Some(Part { segment: number, offset, bytes, first: next, last, decided_at, file_bytes: file.bytes, shard }))
     }
 
     /// Decodes entries from `from` on, at least `enough` if there are as many in the segment.

@@ -27,12 +27,24 @@ pub struct Shown {
     pub batches: u64,
     /// Rows or events that were written since the start.
     pub rows: u64,
+    /// Rows or events of the last batch.
+    pub batch_rows: u64,
     /// How often the target was opened since the start.
     pub opened: u64,
     /// Faults since the start.
     pub faults: u64,
     /// The last fault, until the target is opened again.
     pub fault: Option<String>,
+}
+
+impl Shown {
+    /// Counts a batch that was written.
+    fn count(&mut self, rows: usize) {
+        self.batches += 1;
+        self.rows += rows as u64;
+        self.batch_rows = rows as u64;
+        self.fault = None;
+    }
 }
 
 impl Status {
@@ -63,17 +75,12 @@ impl Status {
         let mut shown = self.lock();
         shown.position = position.get();
         shown.decided_at_ns = decided_at.ns();
-        shown.batches += 1;
-        shown.rows += rows as u64;
-        shown.fault = None;
+        shown.count(rows);
     }
 
     /// Rows of an import were written, which come before the entry that opens it.
     pub(crate) fn opened_rows(&self, rows: usize) {
-        let mut shown = self.lock();
-        shown.batches += 1;
-        shown.rows += rows as u64;
-        shown.fault = None;
+        self.lock().count(rows);
     }
 
     pub(crate) fn fault(&self, what: &str) {

@@ -4,15 +4,15 @@
 
 use std::fmt::Display;
 
-use engine::{Deadline, PaymentSums, PlainValue};
-use ledger::{AccountFlags, Address, MetadataOf, TransferFlags, TransferKey};
+use engine::{Deadline, PaymentSums};
+use ledger::{AccountFlags, Address, TransferFlags, TransferKey};
 use proof::Hash;
 use serde_json::Value;
 use types::{Seq, Timestamp};
 
 use crate::cursor::Cursor;
 use crate::documents::{AccountDocument, PaymentDocument, TransferDocument, state_name};
-use crate::rows::{AccountRow, MetadataRow, PaymentNow, PaymentRow, Rows, TransferRow};
+use crate::rows::{AccountRow, PaymentNow, PaymentRow, Rows, TransferRow};
 use crate::source::unhex;
 use crate::target::Fault;
 
@@ -50,7 +50,7 @@ pub(crate) trait Put {
 
     fn bool(&mut self, value: bool) -> &mut Self;
 
-    /// Adds a time, as [`to_microsecond`] rounds it.
+    /// Adds a time, rounded down to what the target holds.
     fn time(&mut self, at: Timestamp) -> &mut Self;
 
     fn array<'t>(&mut self, values: impl Iterator<Item = &'t str>) -> &mut Self;
@@ -132,7 +132,7 @@ pub(crate) fn put_transfer(row: &TransferRow, into: &mut impl Put) {
 }
 
 pub(crate) fn put_payment(row: &PaymentRow, into: &mut impl Put) {
-    let PaymentRow { header, decided, policy, now } = row;
+    let PaymentRow { header, decided, policy, now, .. } = row;
     let document = PaymentDocument::from(row);
     let sums = now.sums.unwrap_or_default();
     into.plain(decided.payment).plain(&decided.payment_type).plain(now.status.unwrap_or(decided.status).name());
@@ -166,10 +166,11 @@ fn put_label(now: &PaymentNow, into: &mut impl Put) {
 }
 
 /// The entities of payments: payment, entity and token.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) fn put_entities(rows: &[PaymentRow], into: &mut impl Put) {
     for row in rows {
         for (name, value) in &row.decided.attributes {
-            if let PlainValue::Entity(token) = value {
+            if let engine::PlainValue::Entity(token) = value {
                 into.plain(row.decided.payment).plain(name).plain(token).end_row();
             }
         }
@@ -177,6 +178,7 @@ pub(crate) fn put_entities(rows: &[PaymentRow], into: &mut impl Put) {
 }
 
 /// Changed payments: id, status, amount, the three sums, whether there is a new deadline, the deadline twice, label, sequence.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) fn put_payments_changed(rows: &Rows, into: &mut impl Put) {
     for (payment, now) in &rows.payments_changed {
         into.plain(payment).option(now.status.map(engine::PaymentStatus::name)).option(now.amount);
@@ -213,12 +215,13 @@ pub(crate) fn put_ledgers(rows: &Rows, into: &mut impl Put) {
 }
 
 /// Metadata: a number that orders the rows, kind, id, key, value, sequence.
-pub(crate) fn put_metadata<'r>(rows: impl Iterator<Item = &'r MetadataRow>, into: &mut impl Put) {
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) fn put_metadata<'r>(rows: impl Iterator<Item = &'r crate::rows::MetadataRow>, into: &mut impl Put) {
     for (number, row) in rows.enumerate() {
         let (kind, id) = match row.of {
-            MetadataOf::Account(id) => ("account", id.to_string()),
-            MetadataOf::Transfer(key) => ("transfer", key.to_string()),
-            MetadataOf::Payment(id) => ("payment", id.to_string()),
+            ledger::MetadataOf::Account(id) => ("account", id.to_string()),
+            ledger::MetadataOf::Transfer(key) => ("transfer", key.to_string()),
+            ledger::MetadataOf::Payment(id) => ("payment", id.to_string()),
         };
         into.number(number)
             .plain(kind)
@@ -231,6 +234,7 @@ pub(crate) fn put_metadata<'r>(rows: impl Iterator<Item = &'r MetadataRow>, into
 }
 
 /// A time, rounded down to a microsecond. Databases round to the nearest one.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) const fn to_microsecond(at: Timestamp) -> Timestamp {
     Timestamp::from_ns(at.ns() - at.ns() % 1_000)
 }
@@ -327,6 +331,7 @@ pub(crate) fn payment(columns: &mut impl Take) -> Result<PaymentDocument, Fault>
         occurred_at_ns: columns.number()?,
         sequence: columns.number()?,
         changed_sequence: columns.number()?,
+        amount_sequence: None,
     };
     let text = |ns: u64| Timestamp::from_ns(ns).to_string();
     document.decided_at = text(document.decided_at_ns);

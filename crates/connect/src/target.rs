@@ -1,13 +1,17 @@
 //! What every target must do.
 
 use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use engine::Entry;
 use ledger::TransferKey;
 use types::{AccountId, PaymentId, Seq};
 
 use crate::batch::Batch;
 use crate::cursor::Cursor;
 use crate::documents::Documents;
+use crate::verify::Findings;
 
 /// A system that holds a copy of a journal, as rows or as events.
 ///
@@ -36,6 +40,27 @@ pub trait Target: Send + fmt::Debug {
         true
     }
 
+    /// How many entries a batch has if there are as many, unless the configuration says otherwise.
+    fn batch_entries(&self) -> usize {
+        16_384
+    }
+
+    /// How long entries may wait until a batch is full. Targets for which a small batch is as good as a large one do not wait.
+    fn wait_max(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// The cursor after the next batch, if the target has already decided where that batch ends, and must not get another one.
+    fn agreed(&self) -> Option<Cursor> {
+        None
+    }
+
+    /// A target that writes nothing, and compares each batch with what is stored instead. `findings` gets the differences. It begins
+    /// at the first entry, and says with [`Target::agreed`] how the batches were cut. `None` if this target cannot be compared like this.
+    fn comparing(&mut self, _findings: &Arc<Mutex<Findings>>) -> Option<Box<dyn Target>> {
+        None
+    }
+
     /// Returns stored rows as documents, in any order. Only targets that need rows are asked.
     ///
     /// # Errors
@@ -57,6 +82,30 @@ pub trait Target: Send + fmt::Debug {
         Ok(())
     }
 
+    /// Whether the target keeps the event of this entry. Only targets that keep events are asked.
+    fn keeps(&self, _entry: &Entry) -> bool {
+        true
+    }
+
+    /// Reads all events in the target, in any order, and passes each with its sequence and its JSON to `each`. Only targets that keep events are
+    /// asked.
+    ///
+    /// # Errors
+    /// When the target cannot be read, or does not keep what it was given, or `each` fails.
+    fn events(&mut self, _each: &mut EachEvent<'_>) -> Result<(), Fault> {
+        Err(Fault::Refused(
+            "the events cannot be read back from it, so they cannot be compared with the journal".to_owned(),
+        ))
+    }
+
+    /// Called every 200 ms while there is nothing to write, so that a client without threads of its own can answer its server.
+    ///
+    /// # Errors
+    /// When the connection was lost, or another connector took the target over.
+    fn idle(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// Connects without taking the target over, and returns the cursor and the number of rows; `None` if nothing was copied yet. What
     /// [`Target::load`] returns afterwards belongs to this cursor, if the target can keep reads consistent; otherwise the connector
     /// has to be stopped meanwhile.
@@ -65,6 +114,9 @@ pub trait Target: Send + fmt::Debug {
     /// When the target cannot be reached, or holds something else.
     fn look(&mut self) -> Result<Option<(Cursor, Counts)>, Fault>;
 }
+
+/// Takes an event that was read from a target: its sequence and its JSON.
+pub type EachEvent<'e> = dyn FnMut(Seq, &[u8]) -> Result<(), Fault> + 'e;
 
 impl Target for Box<dyn Target> {
     fn open(&mut self) -> Result<Cursor, Fault> {
@@ -79,6 +131,22 @@ impl Target for Box<dyn Target> {
         (**self).is_atomic()
     }
 
+    fn batch_entries(&self) -> usize {
+        (**self).batch_entries()
+    }
+
+    fn wait_max(&self) -> Duration {
+        (**self).wait_max()
+    }
+
+    fn agreed(&self) -> Option<Cursor> {
+        (**self).agreed()
+    }
+
+    fn comparing(&mut self, findings: &Arc<Mutex<Findings>>) -> Option<Box<dyn Target>> {
+        (**self).comparing(findings)
+    }
+
     fn load(&mut self, wanted: &Wanted) -> Result<Documents, Fault> {
         (**self).load(wanted)
     }
@@ -91,6 +159,18 @@ impl Target for Box<dyn Target> {
         (**self).confirm(cursor)
     }
 
+    fn keeps(&self, entry: &Entry) -> bool {
+        (**self).keeps(entry)
+    }
+
+    fn events(&mut self, each: &mut EachEvent<'_>) -> Result<(), Fault> {
+        (**self).events(each)
+    }
+
+    fn idle(&mut self) -> Result<(), Fault> {
+        (**self).idle()
+    }
+
     fn look(&mut self) -> Result<Option<(Cursor, Counts)>, Fault> {
         (**self).look()
     }
@@ -100,7 +180,14 @@ impl Target for Box<dyn Target> {
 ///
 /// # Errors
 /// [`Fault::Fenced`] if another connector raised the fence, [`Fault::Moved`] if the target was replaced by an older copy.
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "redis"))]
+#[cfg(any(
+    feature = "cassandra",
+    feature = "mongodb",
+    feature = "mysql",
+    feature = "postgres",
+    feature = "rabbitmq",
+    feature = "redis"
+))]
 pub(crate) fn confirmed((fence, position): (u64, u64), own: u64, cursor: &Cursor) -> Result<(), Fault> {
     if fence > own {
         return Err(Fault::Fenced);
@@ -121,6 +208,10 @@ pub enum Needs {
     Balances,
     /// The entries themselves.
     Events,
+    /// The entries themselves, and those of an import once more when it is opened.
+    History,
+    /// The bytes of the journal.
+    Bytes,
 }
 
 /// Names of rows: those that the fold needs from the target, because an entry changes them, or those that a verification compares.
@@ -139,12 +230,13 @@ impl Wanted {
     }
 }
 
-/// How many rows of each kind a target has.
+/// How many rows of each kind, or events, a target has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub accounts: u64,
     pub transfers: u64,
     pub payments: u64,
+    pub events: u64,
 }
 
 /// Why a target could not be opened, read or written.

@@ -10,12 +10,24 @@ type Make = fn(toml::Table) -> Result<Box<dyn Target>, String>;
 
 /// The kinds of targets that this build has, with the name of each in the configuration.
 pub const KINDS: &[(&str, Make)] = &[
+    #[cfg(feature = "cassandra")]
+    ("cassandra", crate::cassandra::make),
+    #[cfg(feature = "objects")]
+    (crate::objects::ARCHIVE, crate::objects::make_archive),
     #[cfg(feature = "kafka")]
     ("kafka", crate::kafka::make),
+    #[cfg(feature = "mongodb")]
+    ("mongodb", crate::mongodb::make),
     #[cfg(feature = "mysql")]
     ("mysql", crate::mysql::make),
+    #[cfg(feature = "nats")]
+    ("nats", crate::nats::make),
+    #[cfg(feature = "objects")]
+    (crate::objects::PARQUET, crate::objects::make_parquet),
     #[cfg(feature = "postgres")]
     ("postgres", crate::postgres::make),
+    #[cfg(feature = "rabbitmq")]
+    ("rabbitmq", crate::rabbitmq::make),
     #[cfg(feature = "redis")]
     ("redis", crate::redis::make),
 ];

@@ -1,7 +1,7 @@
 //! Compares a copy with the journal, row for row.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ledger::{PendingState, TransferKey};
 use serde_json::Value;
@@ -13,12 +13,14 @@ use crate::cursor::Cursor;
 use crate::documents::{
     AccountDocument, Documents, PaymentDocument, TransferDocument, parse, state_name, transfer_key,
 };
+use crate::filter::Filter;
 use crate::fold::Map;
 use crate::rows::{AccountRow, PaymentNow, PaymentRow, TransferRow};
 use crate::source::Source;
 use crate::status::Status;
 use crate::stop::Stop;
 use crate::target::{Counts, Fault, Needs, Target, Wanted};
+use crate::verify_events;
 
 /// Most differences that are described. All are counted.
 const DESCRIBED_MAX: usize = 20;
@@ -38,6 +40,8 @@ pub struct Verification {
     pub differences: u64,
     /// The first of them.
     pub described: Vec<String>,
+    /// Events that are in the target more than once, with the same id. Only some targets may have them.
+    pub repeated: u64,
 }
 
 impl Verification {
@@ -48,31 +52,43 @@ impl Verification {
 }
 
 /// Compares the copy in a target with the journal of a source: the Merkle root, the number of rows, and of every `each`th transfer and payment
-/// and all accounts the values. It reads the journal from its first entry to the position of the copy. Returns `None` if the
-/// target holds no copy yet.
+/// and all accounts the values. Of a target that keeps events, it compares every `each`th one with its entry; `from` is the first entry that it
+/// should have. `filter` is that of the connector. It reads the journal from its first entry to the position of the copy. Returns `None` if the target holds no copy yet.
 ///
 /// # Errors
-/// When the target or the source cannot be read, or the target holds another history or keeps events. A difference is no error.
+/// When the target or the source cannot be read, or the target holds another history. A difference is no error.
 pub fn verify(
     source: &Arc<Source>,
     target: Box<dyn Target>,
-    each: u64,
+    (each, from): (u64, Seq),
+    filter: Arc<Filter>,
     status: &Arc<Status>,
 ) -> Result<Option<Verification>, Ended> {
     let mut target = target;
-    if target.needs() == Needs::Events {
-        return Err(Ended::NotRows);
-    }
+    let findings = Arc::new(Mutex::new(Findings::default()));
+    let comparing = match target.needs() {
+        Needs::Rows | Needs::Balances => None,
+        Needs::Events => None,
+        Needs::History | Needs::Bytes => target.comparing(&findings),
+    };
     let Some((cursor, found)) = target.look()? else { return Ok(None) };
     check_root(source, &cursor)?;
+    if target.needs() == Needs::Events {
+        return verify_events::verify(source, &mut *target, &cursor, (each, from)).map(Some);
+    }
     if cursor.opening.is_some() {
         let what = "an import is being opened, so a part of its rows is there; verify again when the connector has written the rest";
         return Err(Fault::Refused(what.to_owned()).into());
     }
-    let mut comparing =
-        Comparing { target, each: each.max(1), expected: Expected::default(), outcome: Outcome::default() };
-    let settings = Settings { once: true, until: Some(cursor.position), ..Settings::default() };
+    let settings = Settings { once: true, until: Some(cursor.position), filter, ..Settings::default() };
     let stop = Arc::new(Stop::default());
+    if let Some(comparing) = comparing {
+        Connector::new(Arc::clone(source), comparing, settings, Arc::clone(status), stop).run()?;
+        let findings = findings.lock().unwrap_or_else(PoisonError::into_inner);
+        return Ok(Some(findings.of(&cursor, findings.compared)));
+    }
+    let mut comparing =
+        Comparing { target, each: each.max(1), expected: Expected::default(), findings: Findings::default() };
     Connector::new(Arc::clone(source), &mut comparing, settings, Arc::clone(status), stop).run()?;
     comparing.finish(&cursor, found).map(Some)
 }
@@ -138,11 +154,15 @@ impl Payment {
     }
 }
 
-#[derive(Debug, Default)]
-struct Outcome {
-    compared: Counts,
-    differences: u64,
-    described: Vec<String>,
+/// What a comparison has found so far.
+#[derive(Debug, Clone, Default)]
+pub struct Findings {
+    /// The rows that were compared.
+    pub compared: Counts,
+    /// How many rows differ, are missing or are too many.
+    pub differences: u64,
+    /// The first of them.
+    pub described: Vec<String>,
 }
 
 /// A target that writes nothing, and compares instead.
@@ -151,7 +171,7 @@ struct Comparing {
     target: Box<dyn Target>,
     each: u64,
     expected: Expected,
-    outcome: Outcome,
+    findings: Findings,
 }
 
 impl Target for &mut Comparing {
@@ -246,8 +266,8 @@ impl Comparing {
                 }
                 found
             });
-            self.outcome.compared.transfers += 1;
-            self.outcome.compare("transfer", &expected.id.clone(), &expected, found.as_ref());
+            self.findings.compared.transfers += 1;
+            self.findings.compare("transfer", &expected.id.clone(), &expected, found.as_ref());
         }
         Ok(())
     }
@@ -265,15 +285,15 @@ impl Comparing {
                 found.insert(parse("id", &document.id)?, document);
             }
             for row in some {
-                self.outcome.compared.accounts += 1;
+                self.findings.compared.accounts += 1;
                 let found = found.remove(&row.account.id);
-                self.outcome.compare("account", &row.account.id, &AccountDocument::from(row), found.as_ref());
+                self.findings.compare("account", &row.account.id, &AccountDocument::from(row), found.as_ref());
             }
         }
-        self.outcome.count("accounts", expected.counts.accounts, found.accounts);
+        self.findings.count("accounts", expected.counts.accounts, found.accounts);
         if self.target.needs() == Needs::Balances {
             expected.counts = Counts { accounts: expected.counts.accounts, ..Counts::default() };
-            return Ok(self.outcome.of(cursor, expected.counts));
+            return Ok(self.findings.of(cursor, expected.counts));
         }
         let mut pendings: Vec<TransferRow> = expected.pendings.into_values().collect();
         pendings.sort_unstable_by_key(|row| row.transfer.key);
@@ -289,14 +309,14 @@ impl Comparing {
                 found.insert(parse("id", &document.id)?, document);
             }
             for row in some {
-                self.outcome.compared.payments += 1;
+                self.findings.compared.payments += 1;
                 let found = found.remove(&row.decided.payment);
-                self.outcome.compare("payment", &row.decided.payment, &PaymentDocument::from(row), found.as_ref());
+                self.findings.compare("payment", &row.decided.payment, &PaymentDocument::from(row), found.as_ref());
             }
         }
-        self.outcome.count("transfers", expected.counts.transfers, found.transfers);
-        self.outcome.count("payments", expected.counts.payments, found.payments);
-        Ok(self.outcome.of(cursor, expected.counts))
+        self.findings.count("transfers", expected.counts.transfers, found.transfers);
+        self.findings.count("payments", expected.counts.payments, found.payments);
+        Ok(self.findings.of(cursor, expected.counts))
     }
 
     fn compare_states(&mut self, rows: &[TransferRow]) -> Result<(), Fault> {
@@ -312,7 +332,7 @@ impl Comparing {
                 && found.as_deref() != Some(state_name(expected))
             {
                 let (key, found) = (row.transfer.key, found.unwrap_or_else(|| "none".to_owned()));
-                self.outcome
+                self.findings
                     .differ(format!("transfer {key}: the state is `{found}`, expected `{}`", state_name(expected)));
             }
         }
@@ -320,13 +340,14 @@ impl Comparing {
     }
 }
 
-impl Outcome {
-    fn of(self, cursor: &Cursor, expected: Counts) -> Verification {
-        let Self { compared, differences, described } = self;
-        Verification { cursor: *cursor, expected, compared, differences, described }
+impl Findings {
+    pub(crate) fn of(&self, cursor: &Cursor, expected: Counts) -> Verification {
+        let Self { compared, differences, described } = self.clone();
+        Verification { cursor: *cursor, expected, compared, differences, described, repeated: 0 }
     }
 
-    fn differ(&mut self, what: String) {
+    /// Notes one difference.
+    pub fn differ(&mut self, what: String) {
         self.differences += 1;
         if self.described.len() < DESCRIBED_MAX {
             self.described.push(what);
@@ -339,7 +360,13 @@ impl Outcome {
         }
     }
 
-    fn compare<T: serde::Serialize>(&mut self, kind: &str, id: &impl fmt::Display, expected: &T, found: Option<&T>) {
+    pub(crate) fn compare(
+        &mut self,
+        kind: &str,
+        id: &impl fmt::Display,
+        expected: &impl serde::Serialize,
+        found: Option<&impl serde::Serialize>,
+    ) {
         match found {
             None => self.differ(format!("{kind} {id} is missing")),
             Some(found) => {

@@ -62,6 +62,9 @@ enum Command {
     /// Keep copies of journals in other systems, such as databases
     #[cfg(feature = "connect")]
     Connect(connect::Arguments),
+    /// Fetch a journal from an archive in an object store into a directory, as a copy that `restore` and `verify` read
+    #[cfg(feature = "connect")]
+    FetchArchive(connect::fetch::Arguments),
     /// Write proofs that something is in the journal, which others can check; or check such proofs
     #[command(subcommand)]
     Prove(Box<prove::Command>),
@@ -93,6 +96,8 @@ fn main() -> ExitCode {
         Command::Backup(arguments) => backup::run(&arguments),
         #[cfg(feature = "connect")]
         Command::Connect(arguments) => connect::run(&arguments),
+        #[cfg(feature = "connect")]
+        Command::FetchArchive(arguments) => connect::fetch::run(&arguments),
         Command::Prove(command) => prove::run(&command),
         Command::Checkpoint(arguments) => prove::checkpoint(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),

@@ -1,4 +1,4 @@
-//! Gets servers and what they need: from Debian, Maven Central, npm and the Go module proxy.
+//! Gets servers and what they need: from Debian, Maven Central, npm, PyPI and the Go module proxy.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -12,14 +12,28 @@ use super::{Folders, remove};
 
 const COPY_JARS: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
 const INSTALL_GO: &str = "install Go 1.25 or later from https://go.dev/dl";
+const INSTALL_PYTHON: &str =
+    "install Python 3.11 or later with venv and pip, for example: apt-get install python3-venv python3-pip";
 const INSTALL_NODE: &str = "install Node.js 20.12 or later with npm, for example: apt-get install nodejs npm";
+/// Where Debian has the modules of its Python.
+const PYTHON_MODULES: &str = "/usr/lib/python3/dist-packages";
 /// Where Debian has servers, which is not in everybody's `PATH`.
 const FOR_ADMINISTRATORS: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
 
 /// The path of a program, which is installed from this Debian package if it is missing and root asks for it.
 pub(super) fn debian(program: &str, package: &str) -> Result<PathBuf> {
-    let missing = || format!("{program} is not installed; install it, for example: apt-get install {package}");
-    if let Some(path) = find(program) {
+    from_debian(program, package, || find(program))
+}
+
+/// As [`debian`], for a module of Debian's Python.
+pub(super) fn python(module: &str, package: &str) -> Result<PathBuf> {
+    let path = Path::new(PYTHON_MODULES).join(module);
+    from_debian(module, package, || path.is_dir().then(|| path.clone()))
+}
+
+fn from_debian(name: &str, package: &str, find_it: impl Fn() -> Option<PathBuf>) -> Result<PathBuf> {
+    let missing = || format!("{name} is not installed; install it, for example: apt-get install {package}");
+    if let Some(path) = find_it() {
         return Ok(path);
     }
     ensure!(rustix::process::geteuid().is_root() && find("apt-get").is_some(), missing());
@@ -28,7 +42,7 @@ pub(super) fn debian(program: &str, package: &str) -> Result<PathBuf> {
     let mut install = Command::new("apt-get");
     install.args(["-qq", "-o", "DPkg::Lock::Timeout=600", "install", "-y", "--no-install-recommends", package]);
     run(install.env("DEBIAN_FRONTEND", "noninteractive"), "")?;
-    find(program).with_context(missing)
+    find_it().with_context(missing)
 }
 
 /// Java and Maven.
@@ -70,6 +84,29 @@ pub(super) fn npm(folders: &Folders) -> Result<()> {
     npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&folders.home);
     run(&mut npm, INSTALL_NODE)?;
     folders.set_stamp(&stamp)
+}
+
+/// Installs what `requirements.txt` names, with its checksums, into an environment of its own.
+pub(super) fn pip(folders: &Folders) -> Result<()> {
+    need("python3", INSTALL_PYTHON)?;
+    let from = folders.source.join("requirements.txt");
+    let stamp = fs::read_to_string(&from).with_context(|| format!("cannot read {}", from.display()))?;
+    if folders.has_stamp(&stamp) {
+        return Ok(());
+    }
+    let mut venv = Command::new("python3");
+    venv.args(["-m", "venv", "--clear"]).arg(folders.home.join("venv"));
+    run(&mut venv, INSTALL_PYTHON)?;
+    let mut pip = Command::new(environment_python(folders));
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]);
+    pip.args(["--require-hashes", "-r"]).arg(&from);
+    run(&mut pip, INSTALL_PYTHON)?;
+    folders.set_stamp(&stamp)
+}
+
+/// Python in the environment that [`pip`] makes.
+pub(super) fn environment_python(folders: &Folders) -> PathBuf {
+    folders.home.join("venv/bin/python")
 }
 
 /// A program that is written in Go, in a pinned version.

@@ -14,6 +14,7 @@ mod install;
 mod kafka;
 mod keycloak;
 mod mariadb;
+mod moto;
 mod nats;
 mod oidc_provider;
 mod ports;
@@ -53,8 +54,9 @@ names:
   nats            NATS with JetStream, from Debian
   kafka           one broker of Apache Kafka; needs Java with Maven
   cassandra       Apache Cassandra; needs Java with Maven
-  ferretdb        FerretDB, which speaks MongoDB's protocol; needs Go
+  ferretdb        FerretDB, which speaks MongoDB's protocol; needs Go, and that postgres is up
   s3              SeaweedFS, an object store that speaks S3 and checks signatures; needs Go
+  moto            Moto, an object store that speaks S3, in memory; needs Python 3.11 or later
   azurite         Azurite, an object store that speaks Azure Blob; needs Node.js with npm
   fake-gcs        fake-gcs-server, an object store that speaks Google Cloud Storage; needs Go
 
@@ -81,6 +83,7 @@ pub(crate) enum Service {
     Cassandra,
     Ferretdb,
     S3,
+    Moto,
     Azurite,
     FakeGcs,
 }
@@ -127,6 +130,7 @@ struct Server {
 enum Takes {
     Tokens,
     Keep,
+    Nothing,
 }
 
 /// How a server is asked to stop.
@@ -216,7 +220,7 @@ impl Options {
 }
 
 impl Service {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::OidcProvider,
         Self::Keycloak,
         Self::Postgres,
@@ -228,6 +232,7 @@ impl Service {
         Self::Cassandra,
         Self::Ferretdb,
         Self::S3,
+        Self::Moto,
         Self::Azurite,
         Self::FakeGcs,
     ];
@@ -260,6 +265,7 @@ impl Service {
             Self::Cassandra => &cassandra::SERVER,
             Self::Ferretdb => &ferretdb::SERVER,
             Self::S3 => &s3::SERVER,
+            Self::Moto => &moto::SERVER,
             Self::Azurite => &azurite::SERVER,
             Self::FakeGcs => &fake_gcs::SERVER,
         }

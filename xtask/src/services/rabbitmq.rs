@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::install::debian;
+use super::install::{debian, python};
 use super::ports::ports;
 use super::process::{Running, stop, wait_until};
 use super::ready::ask;
@@ -25,12 +25,14 @@ pub(super) const SERVER: Server = Server {
     takes: Takes::Keep,
     patience: Duration::from_secs(180),
     stop: Stop { patience: Duration::from_secs(60), ..Stop::TERM },
-    get: |_| debian("rabbitmq-server", "rabbitmq-server").map(drop),
+    get,
     prepare,
     settle,
     end_rest,
 };
 
+/// The Python of Debian, whose client reads queues and streams for tests.
+const PYTHON: &str = "/usr/bin/python3";
 /// The script below `/usr/lib`: the one in the `PATH` changes to a user that may not write here.
 const PROGRAM: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 /// It accepts this user with this password from the loopback address only.
@@ -43,6 +45,11 @@ const NODE: &str = "finaira@localhost";
 const COORDINATOR: &[u8] = b"rabbit_stream_coordinator";
 /// How long `epmd` may take to listen, and the first stream to be written.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+fn get(_: &Folders) -> Result<()> {
+    debian("rabbitmq-server", "rabbitmq-server")?;
+    python("pika", "python3-pika").map(drop)
+}
 
 fn prepare(folders: &Folders, _: &Options) -> Result<Starting> {
     let [port, stream, management, distribution, epmd] = ports(folders)?;
@@ -81,6 +88,7 @@ fn prepare(folders: &Folders, _: &Options) -> Result<Starting> {
         "user": USER,
         "password": USER,
         "stream_port": stream,
+        "python": PYTHON,
         "management": format!("http://127.0.0.1:{management}"),
     });
     Ok(Starting { command, readiness: Readiness::Says { text: "Server startup complete", description } })

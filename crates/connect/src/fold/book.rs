@@ -1,11 +1,13 @@
 //! The fold of accounts and transfers.
 
 use ledger::{
-    Account, AccountFlags, Fact, Limits, Movement, PendingState, Transfer, TransferFlags, TransferKey, resolution,
+    Account, AccountFlags, Fact, Limits, MetadataOf, Movement, PendingState, Transfer, TransferFlags, TransferKey,
+    resolution,
 };
 use types::{AccountId, Amount, Seq};
 
 use super::Map;
+use super::payments::Payments;
 use crate::cache::Cache;
 use crate::documents::Documents;
 use crate::rows::{AccountRow, Resolved, Rows, Side, TransferRow};
@@ -26,6 +28,8 @@ struct Known {
 pub(super) struct Books {
     accounts: Cache<AccountId, Known>,
     pendings: Cache<TransferKey, Transfer>,
+    /// Whether the target may lack accounts and transfers, because a filter leaves them out.
+    is_partial: bool,
 }
 
 /// The rows that a batch of entries uses.
@@ -34,18 +38,20 @@ pub(super) struct InBatch {
     accounts: Map<AccountId, Known>,
     /// The accounts that changed, in the order of their first change.
     changed: Vec<AccountId>,
-    /// Pending transfers that an entry of the batch creates or resolves.
+    /// Pending transfers that an entry of the batch creates or resolves. With a filter, all transfers that it creates or names.
     pendings: Map<TransferKey, Transfer>,
     /// The transfers that the batch created.
     transfers: Vec<TransferRow>,
     /// The places in `transfers` of those that are pending.
     created: Map<TransferKey, usize>,
     resolved: Vec<Resolved>,
+    /// As in [`Books`].
+    is_partial: bool,
 }
 
 impl Books {
-    pub(super) fn new(capacity: usize) -> Self {
-        Self { accounts: Cache::new(capacity), pendings: Cache::new(capacity) }
+    pub(super) fn new(capacity: usize, is_partial: bool) -> Self {
+        Self { accounts: Cache::new(capacity), pendings: Cache::new(capacity), is_partial }
     }
 
     pub(super) fn forget(&mut self) {
@@ -60,7 +66,7 @@ impl Books {
         may_repeat: bool,
         load: &mut dyn FnMut(&Wanted) -> Result<Documents, Fault>,
     ) -> Result<InBatch, Fault> {
-        let mut batch = InBatch::default();
+        let mut batch = InBatch { is_partial: self.is_partial, ..InBatch::default() };
         self.get_pendings(facts.clone(), &mut batch, load)?;
         self.get_accounts(facts, may_repeat, &mut batch, load)?;
         Ok(batch)
@@ -74,13 +80,18 @@ impl Books {
     ) -> Result<(), Fault> {
         let mut wanted = Wanted::default();
         let mut asked = Map::<TransferKey, Seq>::default();
+        // Those that must be there.
+        let mut needed = Map::<TransferKey, Seq>::default();
         for (seq, fact) in facts {
             if let Fact::TransferCreated(transfer) = fact
-                && transfer.is_pending()
+                && (transfer.is_pending() || self.is_partial)
             {
                 batch.pendings.insert(transfer.key, *transfer);
             }
-            let Some(key) = resolves(fact) else { continue };
+            // Whether a row is kept that only its metadata names shows in the target.
+            let of_metadata =
+                if let Fact::MetadataSet { of: MetadataOf::Transfer(key), .. } = fact { Some(*key) } else { None };
+            let Some(key) = resolves(fact).or(of_metadata.filter(|_| self.is_partial)) else { continue };
             if batch.pendings.contains_key(&key) {
                 continue;
             }
@@ -88,6 +99,9 @@ impl Books {
                 batch.pendings.insert(key, pending);
             } else if asked.insert(key, seq).is_none() {
                 wanted.transfers.push(key);
+            }
+            if let Fact::TransferCreated(_) = fact {
+                needed.insert(key, seq);
             }
         }
         if wanted.is_empty() {
@@ -97,10 +111,12 @@ impl Books {
             let transfer = document.transfer()?;
             batch.pendings.insert(transfer.key, transfer);
         }
-        match wanted.transfers.iter().find(|key| !batch.pendings.contains_key(*key)) {
+        let needed = if self.is_partial { &needed } else { &asked };
+        let lacks = |key: &&TransferKey| needed.contains_key(*key) && !batch.pendings.contains_key(*key);
+        match wanted.transfers.iter().find(lacks) {
             None => Ok(()),
             Some(key) => {
-                let seq = asked.get(key).copied().unwrap_or_default();
+                let seq = needed.get(key).copied().unwrap_or_default();
                 Err(Fault::Contradicts(format!("entry {seq} resolves the pending transfer {key}, which is missing")))
             }
         }
@@ -131,6 +147,9 @@ impl Books {
                     used = [pending.map(|pending| pending.debit), pending.map(|pending| pending.credit)];
                 }
                 Fact::LimitsSet { account, .. } | Fact::AddressSet { account, .. } => used[0] = Some(*account),
+                Fact::MetadataSet { of: MetadataOf::Account(account), .. } if self.is_partial => {
+                    used[0] = Some(*account)
+                }
                 Fact::BookOpened(_)
                 | Fact::MetadataSet { .. }
                 | Fact::TransferFailed { .. }
@@ -163,7 +182,7 @@ impl Books {
 
     /// Adds what a batch changed to the rows, and keeps what it used.
     pub(super) fn end(&mut self, batch: InBatch, rows: &mut Rows) {
-        let InBatch { mut accounts, changed, pendings, transfers, created, resolved } = batch;
+        let InBatch { mut accounts, changed, pendings, transfers, created, resolved, is_partial: _ } = batch;
         rows.accounts = changed.iter().filter_map(|id| accounts.get(id)).map(|known| known.row.clone()).collect();
         for id in changed {
             if let Some(known) = accounts.remove(&id) {
@@ -208,6 +227,13 @@ impl InBatch {
                 self.change(seq, account.id, |_| Ok(()))
             }
             Fact::TransferCreated(transfer) => self.create(seq, transfer),
+            // Expiries and settings do not name their ledger: what they are about may have been left out.
+            Fact::TransferExpired(key) if self.is_partial && !self.pendings.contains_key(key) => Ok(()),
+            Fact::LimitsSet { account, .. } | Fact::AddressSet { account, .. }
+                if self.is_partial && !self.accounts.contains_key(account) =>
+            {
+                Ok(())
+            }
             Fact::TransferExpired(key) => {
                 let pending = self.resolve(seq, *key, PendingState::Expired)?;
                 self.move_amounts(seq, &pending, Movement::of_expiry(&pending), Closing::ends(&pending))
@@ -232,6 +258,16 @@ impl InBatch {
             | Fact::TransferStaged { .. }
             | Fact::ImportNoted { .. } => Ok(()),
         }
+    }
+
+    /// Whether metadata is about something that the target keeps.
+    pub(super) fn has(&self, of: &MetadataOf, payments: &Payments) -> bool {
+        !self.is_partial
+            || match of {
+                MetadataOf::Account(account) => self.accounts.contains_key(account),
+                MetadataOf::Transfer(key) => self.pendings.contains_key(key),
+                MetadataOf::Payment(payment) => payments.has(*payment),
+            }
     }
 
     fn create(&mut self, seq: Seq, transfer: &Transfer) -> Result<(), Fault> {

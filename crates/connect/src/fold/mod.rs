@@ -8,6 +8,7 @@ mod book;
 mod payments;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use engine::Fact;
 use journal::EntryInContext;
@@ -15,10 +16,13 @@ use ledger::ImportNumber;
 use types::Seq;
 
 use crate::documents::Documents;
+use crate::filter::Filter;
 use crate::rows::{MetadataRow, Rows};
 use crate::target::{Fault, Wanted};
 use book::Books;
 use payments::Payments;
+#[cfg(feature = "objects")]
+pub(crate) use payments::raised_by;
 
 pub(crate) type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -33,13 +37,15 @@ pub(crate) struct Fold {
     may_repeat: bool,
     /// Whether changes of payments count.
     follows_payments: bool,
+    filter: Arc<Filter>,
 }
 
 impl Fold {
     /// A fold for a target. `may_repeat` says that the target may already hold some effects of entries after its cursor, because it
-    /// does not change rows and cursor in one atomic unit. `follows_payments` says that changes of payments count.
-    pub(crate) fn new(may_repeat: bool, follows_payments: bool) -> Self {
-        Self { books: Books::new(CACHED_MAX), may_repeat, follows_payments }
+    /// does not change rows and cursor in one atomic unit. `follows_payments` says that changes of payments count. What the filter
+    /// leaves out is not in the rows.
+    pub(crate) fn new(may_repeat: bool, follows_payments: bool, filter: Arc<Filter>) -> Self {
+        Self { books: Books::new(CACHED_MAX, !filter.keeps_all()), may_repeat, follows_payments, filter }
     }
 
     /// Forgets all rows that it read, because the target may hold others now.
@@ -59,7 +65,11 @@ impl Fold {
         let facts = entries
             .iter()
             .flat_map(|item| item.entry.fact.ledger_facts().iter().map(|fact| (item.entry.header.seq, fact)));
-        let payments = if self.follows_payments { Payments::load(entries, load)? } else { Payments::only_new() };
+        let payments = if self.follows_payments {
+            Payments::load(entries, &self.filter, load)?
+        } else {
+            Payments::only_new(&self.filter)
+        };
         self.fold_facts(facts, payments, entries, load)
     }
 
@@ -80,7 +90,8 @@ impl Fold {
                 Some((item.entry.header.seq, opened(import, fact)?))
             })
             .collect();
-        self.fold_facts(staged.iter().map(|(seq, fact)| (*seq, fact)), Payments::default(), &[], load)
+        let facts = staged.iter().map(|(seq, fact)| (*seq, fact));
+        self.fold_facts(facts, Payments::only_new(&self.filter), &[], load)
     }
 
     fn fold_facts<'f>(
@@ -91,12 +102,16 @@ impl Fold {
         load: &mut dyn FnMut(&Wanted) -> Result<Documents, Fault>,
     ) -> Result<Rows, Fault> {
         let mut rows = Rows::default();
+        let filter = Arc::clone(&self.filter);
+        let facts = facts.filter(|(_, fact)| filter.may_keep(fact));
         let mut batch = self.books.begin(facts.clone(), self.may_repeat, load)?;
         for (seq, fact) in facts {
             if let ledger::Fact::BookOpened(book) = fact {
                 rows.ledgers.push((seq, *book));
             }
-            if let ledger::Fact::MetadataSet { of, values } = fact {
+            if let ledger::Fact::MetadataSet { of, values } = fact
+                && batch.has(of, &payments)
+            {
                 rows.metadata.extend(values.iter().map(|(key, value)| MetadataRow {
                     sequence: seq,
                     of: *of,
@@ -116,7 +131,7 @@ impl Fold {
 }
 
 /// The fact that a staged row of this import becomes when the import is opened.
-fn opened(import: ImportNumber, fact: &ledger::Fact) -> Option<ledger::Fact> {
+pub(crate) fn opened(import: ImportNumber, fact: &ledger::Fact) -> Option<ledger::Fact> {
     if let ledger::Fact::AccountStaged { import: of, account } = fact {
         (*of == import).then_some(ledger::Fact::AccountOpened(*account))
     } else if let ledger::Fact::TransferStaged { import: of, transfer } = fact {

@@ -1,11 +1,15 @@
 //! The fold of payments.
 
+use std::sync::Arc;
+
 use engine::{Cause, Entry, Fact, PaymentChanged, PaymentSums, Portion};
 use journal::EntryInContext;
+use ledger::MetadataOf;
 use types::{Amount, PaymentId, Seq};
 
 use super::Map;
 use crate::documents::{Documents, parse};
+use crate::filter::Filter;
 use crate::rows::{ChangeRow, LabelRow, PaymentNow, PaymentRow, Rows};
 use crate::target::{Fault, Wanted};
 
@@ -21,45 +25,68 @@ pub(super) struct Payments {
     changed: Vec<(PaymentId, PaymentNow)>,
     /// Whether changes of payments are left out.
     is_only_new: bool,
+    filter: Arc<Filter>,
+    /// The payments that the target keeps, of those that the entries are about; only with a filter.
+    kept: Map<PaymentId, ()>,
 }
 
 impl Payments {
     /// Reads the amounts that the entries need.
     pub(super) fn load(
         entries: &[&EntryInContext],
+        filter: &Arc<Filter>,
         load: &mut dyn FnMut(&Wanted) -> Result<Documents, Fault>,
     ) -> Result<Self, Fault> {
+        let is_partial = !filter.keeps_all();
         let mut wanted = Wanted::default();
+        let mut payments = Self { filter: Arc::clone(filter), ..Self::default() };
         let mut known = Map::<PaymentId, ()>::default();
         for item in entries {
             if let Fact::PaymentDecided(decided) = &item.entry.fact {
                 known.insert(decided.payment, ());
+                if is_partial && filter.keeps_payment(decided) {
+                    payments.kept.insert(decided.payment, ());
+                }
             }
-            if let Fact::PaymentChanged(changed) = &item.entry.fact
-                && needs_amount(changed)
-                && known.insert(changed.payment, ()).is_none()
+            // With a filter, only the target knows whether a payment is kept.
+            let wants = match changed_by(&item.entry.fact) {
+                Some(changed) if is_partial || needs_amount(changed) => Some(changed.payment),
+                None if is_partial => named_by(&item.entry.fact),
+                Some(_) | None => None,
+            };
+            if let Some(payment) = wants
+                && known.insert(payment, ()).is_none()
             {
-                wanted.payments.push(changed.payment);
+                wanted.payments.push(payment);
             }
         }
-        let mut payments = Self::default();
         if !wanted.is_empty() {
             for document in load(&wanted)?.payments {
                 let (id, amount) = (parse("id", &document.id)?, parse("amount", &document.amount)?);
-                payments.amounts.insert(id, (amount, Seq::new(document.changed_sequence)));
+                let included = document.amount_sequence.unwrap_or(document.changed_sequence);
+                payments.amounts.insert(id, (amount, Seq::new(included)));
+                if is_partial {
+                    payments.kept.insert(id, ());
+                }
             }
         }
         Ok(payments)
     }
 
     /// Leaves out all changes of payments.
-    pub(super) fn only_new() -> Self {
-        Self { is_only_new: true, ..Self::default() }
+    pub(super) fn only_new(filter: &Arc<Filter>) -> Self {
+        Self { is_only_new: true, filter: Arc::clone(filter), ..Self::default() }
+    }
+
+    /// Whether the target keeps a payment that the entries are about.
+    pub(super) fn has(&self, payment: PaymentId) -> bool {
+        self.filter.keeps_all() || self.kept.contains_key(&payment)
     }
 
     pub(super) fn fold(&mut self, item: &EntryInContext, rows: &mut Rows) -> Result<(), Fault> {
         let entry = &item.entry;
         match &entry.fact {
+            Fact::PaymentDecided(decided) if !self.filter.keeps_payment(decided) => {}
             Fact::PaymentDecided(decided) => {
                 let policy = item.context.policy.clone();
                 let missing = || Fault::Contradicts(format!("the policy of entry {} is missing", entry.header.seq));
@@ -77,9 +104,12 @@ impl Payments {
                     decided: decided.clone(),
                     policy: policy.ok_or_else(missing)?,
                     now,
+                    without: self.filter.without,
                 });
             }
             Fact::PaymentChanged(_) | Fact::LabelRecorded(_) if self.is_only_new => {}
+            Fact::PaymentChanged(changed) if !self.has(changed.payment) => {}
+            Fact::LabelRecorded(recorded) if !self.has(recorded.payment) => {}
             Fact::PaymentChanged(changed) => self.change(entry, changed, rows)?,
             Fact::LabelRecorded(recorded) => {
                 let header = entry.header;
@@ -181,13 +211,31 @@ impl Payments {
     }
 }
 
+/// The payment that a label or metadata is about.
+fn named_by(fact: &Fact) -> Option<PaymentId> {
+    if let Fact::LabelRecorded(recorded) = fact {
+        return Some(recorded.payment);
+    }
+    fact.ledger_facts().iter().find_map(|fact| {
+        if let ledger::Fact::MetadataSet { of: MetadataOf::Payment(payment), .. } = fact {
+            Some(*payment)
+        } else {
+            None
+        }
+    })
+}
+
+fn changed_by(fact: &Fact) -> Option<&PaymentChanged> {
+    if let Fact::PaymentChanged(changed) = fact { Some(changed) } else { None }
+}
+
 /// Whether the amount of the payment is needed to say what a change made of it.
 fn needs_amount(changed: &PaymentChanged) -> bool {
     changed.sums.is_none() || raised_by(changed).is_some()
 }
 
 /// By how much a change raised the amount of the payment.
-fn raised_by(changed: &PaymentChanged) -> Option<Amount> {
+pub(crate) fn raised_by(changed: &PaymentChanged) -> Option<Amount> {
     let raised = changed.increment.as_ref().is_some_and(|increment| increment.legs.is_some());
     match changed.portion {
         Portion::Part(amount) if raised => Some(amount),

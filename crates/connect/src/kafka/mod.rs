@@ -20,23 +20,24 @@ mod reader;
 mod sender;
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasher as _, RandomState};
 
-use engine::Fact;
+use engine::Entry;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use serde::Deserialize;
 use types::Seq;
 
-use self::mark::{Mark, Writer};
+use self::mark::Mark;
 use self::partition::partition_of;
 use self::reader::{Reader, Tails};
 use self::sender::Sender;
 use crate::batch::Batch;
+use crate::copied::Writer;
 use crate::cursor::Cursor;
 use crate::documents::Documents;
 use crate::events::{CloudEvent, subject};
-use crate::target::{Counts, Fault, Needs, Target, Wanted};
+use crate::outgoing::{Kinds, Outgoing, outgoing};
+use crate::target::{Counts, EachEvent, Fault, Needs, Target, Wanted};
 
 /// Most bytes of a record. An entry takes at most 900 KiB in the journal, and more in JSON.
 const BYTES_MAX: usize = 4 << 20;
@@ -58,7 +59,8 @@ struct Settings {
     /// The number of replicas if it has to be created; by default what the brokers say.
     replication: Option<i32>,
     /// The kinds of events that are sent; by default all.
-    kinds: Option<Vec<String>>,
+    #[serde(default)]
+    kinds: Kinds,
     #[serde(default)]
     compression: Compression,
 }
@@ -92,31 +94,14 @@ impl Settings {
         if self.brokers.trim().is_empty() {
             return Err("found no `brokers`, expected at least one `host:port`".to_owned());
         }
-        let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
-        let topic = &self.topic;
-        if topic.is_empty()
-            || topic.len() > TOPIC_LENGTH_MAX
-            || !topic.chars().all(fits)
-            || [".", ".."].contains(&topic.as_str())
-        {
-            return Err(format!(
-                "found the topic `{topic}`, expected 1 to {TOPIC_LENGTH_MAX} letters, digits, `-`, `_` and `.`"
-            ));
-        }
+        check_topic(&self.topic)?;
         if !(1..=PARTITIONS_MAX).contains(&self.partitions) {
             return Err(format!("found `partitions` {}, expected 1 to {PARTITIONS_MAX}", self.partitions));
         }
         if let Some(found) = self.replication.filter(|found| !(1..=i32::from(i16::MAX)).contains(found)) {
             return Err(format!("found `replication` {found}, expected at least 1"));
         }
-        let Some(kinds) = &self.kinds else { return Ok(()) };
-        if kinds.is_empty() {
-            return Err("found no kind in `kinds`, expected at least one".to_owned());
-        }
-        match kinds.iter().find(|kind| !journal::KIND_NAMES.contains(&kind.as_str())) {
-            Some(kind) => Err(format!("found the kind `{kind}`, expected some of: {}", journal::KIND_NAMES.join(", "))),
-            None => Ok(()),
-        }
+        self.kinds.check()
     }
 
     /// What all connections have in common.
@@ -125,6 +110,16 @@ impl Settings {
         config.set("bootstrap.servers", &self.brokers).set("client.id", "finaira-connect");
         config
     }
+}
+
+/// Checks the name of a topic.
+pub(crate) fn check_topic(topic: &str) -> Result<(), String> {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    let has_length = (1..=TOPIC_LENGTH_MAX).contains(&topic.len());
+    if has_length && topic.chars().all(fits) && ![".", ".."].contains(&topic) {
+        return Ok(());
+    }
+    Err(format!("found the topic `{topic}`, expected 1 to {TOPIC_LENGTH_MAX} letters, digits, `-`, `_` and `.`"))
 }
 
 /// Makes a target that is not connected yet.
@@ -161,9 +156,7 @@ impl Opened {
     fn new(settings: &Settings, tails: Tails) -> Result<Self, Fault> {
         let Tails { partitions, found, ends } = tails;
         let earlier = found.values().map(|record| record.mark.writer.number).max().unwrap_or_default();
-        // Only the lower half is used.
-        let chance = u32::try_from(RandomState::new().hash_one(earlier) & u64::from(u32::MAX)).unwrap_or_default();
-        let writer = Writer { number: earlier.saturating_add(1), chance };
+        let writer = Writer::after(earlier);
         let same = found.iter().filter(|(_, record)| record.mark.partitions == partitions);
         let last = same.map(|(partition, record)| (*partition, record.seq)).collect();
         let sources = found.into_values().map(|record| (record.seq, record.source)).collect();
@@ -172,31 +165,14 @@ impl Opened {
 
     fn write(&mut self, settings: &Settings, batch: &Batch, before: &Cursor) -> Result<(), Fault> {
         let mark = Mark::new(before, self.partitions, self.writer).text()?;
-        let mut origin = before.origin;
-        let entries = batch
-            .runs
-            .iter()
-            .flat_map(|run| (run.first().get()..=run.last().get()).filter_map(|seq| run.get(Seq::new(seq))));
-        for item in entries {
-            let seq = item.entry.header.seq;
-            if seq < batch.first || seq > batch.last {
-                continue;
-            }
-            if let Fact::JournalStarted { origin: new } | Fact::JournalContinued { origin: new, .. } = &item.entry.fact
-            {
-                origin = Some(*new);
-            }
-            let origin = origin.ok_or_else(|| Fault::Contradicts(format!("entry {seq} belongs to no history")))?;
+        for out in outgoing(batch, before) {
+            let Outgoing { seq, item, origin } = out?;
             if let Some(found) = self.sources.get(&seq).filter(|found| **found != origin.to_string()) {
                 return Err(Fault::Contradicts(format!(
                     "it holds entry {seq} of the history {found}, expected {origin}"
                 )));
             }
-            if settings
-                .kinds
-                .as_ref()
-                .is_some_and(|kinds| !kinds.iter().any(|kind| kind == journal::kind_name(&item.entry)))
-            {
+            if !settings.kinds.include(&item.entry) {
                 continue;
             }
             let key = subject(&item.entry.fact);
@@ -229,7 +205,8 @@ impl Opened {
 
 /// The cursor of the copy: the highest mark.
 fn cursor(tails: &Tails) -> Result<Option<Cursor>, Fault> {
-    tails.found.values().max_by_key(|record| record.mark.position).map(|record| record.mark.cursor()).transpose()
+    let highest = tails.found.values().max_by_key(|record| record.mark.copied.position);
+    highest.map(|record| record.mark.copied.cursor()).transpose()
 }
 
 impl Target for Kafka {
@@ -269,6 +246,16 @@ impl Target for Kafka {
         result
     }
 
+    fn keeps(&self, entry: &Entry) -> bool {
+        self.settings.kinds.include(entry)
+    }
+
+    fn events(&mut self, each: &mut EachEvent<'_>) -> Result<(), Fault> {
+        let reader = Reader::connect(&self.settings)?;
+        let Some(partitions) = reader.partitions()? else { return Ok(()) };
+        reader.all(partitions, each)
+    }
+
     fn look(&mut self) -> Result<Option<(Cursor, Counts)>, Fault> {
         let reader = Reader::connect(&self.settings)?;
         let Some(partitions) = reader.partitions()? else { return Ok(None) };
@@ -278,7 +265,7 @@ impl Target for Kafka {
 }
 
 /// What an error of the client means for a connector.
-fn fault(error: &KafkaError) -> Fault {
+pub(crate) fn fault(error: &KafkaError) -> Fault {
     use RDKafkaErrorCode as Code;
     if let KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_) | KafkaError::AdminOpCreation(_) = error {
         return Fault::Refused(error.to_string());

@@ -13,9 +13,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
-use super::mark::{self, Found};
+use super::mark::{self, Mark};
 use super::{BYTES_MAX, Settings, fault};
-use crate::target::Fault;
+use crate::copied::Found;
+use crate::target::{EachEvent, Fault};
 
 /// How long a broker may leave a question without an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -36,7 +37,7 @@ pub(super) struct Reader<'s> {
 pub(super) struct Tails {
     pub(super) partitions: i32,
     /// By partition; those without records are missing.
-    pub(super) found: BTreeMap<i32, Found>,
+    pub(super) found: BTreeMap<i32, Found<Mark>>,
     /// The offset that the next record of each partition gets.
     pub(super) ends: Vec<i64>,
 }
@@ -153,8 +154,43 @@ impl<'s> Reader<'s> {
         (0..partitions).map(of).collect::<Result<_, _>>().map_err(|error| fault(&error))
     }
 
+    /// Reads all records that are in the topic now.
+    pub(super) fn all(&self, partitions: i32, each: &mut EachEvent<'_>) -> Result<(), Fault> {
+        let topic = &self.settings.topic;
+        let (mut places, mut ends) = (TopicPartitionList::new(), BTreeMap::new());
+        for (partition, (low, high)) in (0..).zip(self.bounds(partitions)?).filter(|(_, (low, high))| high > low) {
+            places.add_partition_offset(topic, partition, Offset::Offset(low)).map_err(|error| fault(&error))?;
+            ends.insert(partition, high);
+        }
+        self.consumer.assign(&places).map_err(|error| fault(&error))?;
+        let mut idle = 0;
+        while !ends.is_empty() {
+            match self.consumer.poll(TURN) {
+                Some(Ok(record)) => {
+                    idle = 0;
+                    let (partition, next) = (record.partition(), record.offset() + 1);
+                    // A record after the end that was asked for.
+                    let Some(end) = ends.get(&partition).copied() else { continue };
+                    each(mark::read(&record)?.seq, record.payload().unwrap_or_default())?;
+                    if next >= end {
+                        ends.remove(&partition);
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => drop(ends.remove(&partition)),
+                Some(Err(error)) => return Err(fault(&error)),
+                None => {
+                    idle += 1;
+                    if idle >= TURNS_MAX {
+                        return Err(Fault::Unreachable(format!("the records of `{topic}` do not arrive")));
+                    }
+                }
+            }
+        }
+        self.consumer.unassign().map_err(|error| fault(&error))
+    }
+
     /// Reads the record at an offset of each of these partitions.
-    pub(super) fn read(&self, mut wanted: BTreeMap<i32, i64>) -> Result<BTreeMap<i32, Found>, Fault> {
+    pub(super) fn read(&self, mut wanted: BTreeMap<i32, i64>) -> Result<BTreeMap<i32, Found<Mark>>, Fault> {
         let topic = &self.settings.topic;
         let mut places = TopicPartitionList::new();
         for (partition, offset) in &wanted {

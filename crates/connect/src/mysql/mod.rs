@@ -259,7 +259,8 @@ impl Target for Mysql {
         let row: Option<Row> = conn.query_first(select).map_err(|error| fault(&error))?;
         let Some(mut row) = row.map(Columns::new) else { return Ok(None) };
         let cursor = tables::cursor(&mut row)?;
-        let counts = Counts { accounts: row.number()?, transfers: row.number()?, payments: row.number()? };
+        let counts =
+            Counts { accounts: row.number()?, transfers: row.number()?, payments: row.number()?, ..Counts::default() };
         self.conn = Some(conn);
         Ok(Some((cursor, counts)))
     }

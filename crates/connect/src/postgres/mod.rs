@@ -247,7 +247,12 @@ impl Target for Postgres {
         let Some(row) = client.query_opt(&sql, &[]).map_err(|error| fault(&error))? else { return Ok(None) };
         let mut columns = Columns::new(row);
         let cursor = tables::cursor(&mut columns)?;
-        let counts = Counts { accounts: columns.number()?, transfers: columns.number()?, payments: columns.number()? };
+        let counts = Counts {
+            accounts: columns.number()?,
+            transfers: columns.number()?,
+            payments: columns.number()?,
+            ..Counts::default()
+        };
         self.client = Some(client);
         Ok(Some((cursor, counts)))
     }

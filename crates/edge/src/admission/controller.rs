@@ -40,6 +40,11 @@ impl Controller {
         self.limit
     }
 
+    /// The highest rate that was served recently, in units per second.
+    pub(super) const fn best(&self) -> u64 {
+        self.best
+    }
+
     /// Learns what a window showed. `target` is the wait that is accepted; zero turns the control off.
     pub(super) fn observe(&mut self, target: Span, observed: Observed) {
         self.served = middle(self.served, observed.served);

@@ -61,6 +61,10 @@ const FAILURES_WINDOW: Span = Span::from_secs(10);
 const SHARE_WINDOW: Span = Span::from_ns(200_000_000);
 /// A client that was refused more often than this in a second ignores the answers, so that they may be delayed.
 const REFUSALS_PER_SECOND: u64 = 100;
+/// All clients together get at least so many refusals at once in a second, and at most this fraction of the rate that is served. Refusing
+/// costs a part of serving, so without a bound, many clients that each stay below theirs would leave little for what is served.
+const REFUSALS_AT_ONCE_MIN: u64 = 1_000;
+const REFUSALS_AT_ONCE_FRACTION: u64 = 4;
 /// How late the answers to a client are that ignores refusals: about the second that it was told to wait. They are spread over a
 /// time, so that those who were refused together do not come back together.
 const LATE_MIN: Span = Span::from_ns(500_000_000);
@@ -265,7 +269,7 @@ impl Admission {
         match refused {
             None => Ok(standing),
             Some((by, retry_after)) => {
-                let late = self.delays.after_refusal(&mut by_client.refusals, now);
+                let late = self.delays.after_refusal(&mut by_client.refusals, now, self.whole.best());
                 Err(Box::new(Refusal { by, retry_after, standing, late }))
             }
         }
@@ -313,7 +317,7 @@ impl Admission {
         }
         let by_address = self.addresses.of(address);
         by_address.failures.check(now, Rate::new(per_second.into(), FAILURES_WINDOW)).map_err(|retry_after| {
-            let late = self.delays.after_refusal(&mut by_address.refusals, now);
+            let late = self.delays.after_refusal(&mut by_address.refusals, now, self.whole.best());
             Box::new(Refusal { by: By::Address(per_second), retry_after, standing: Standing::default(), late })
         })
     }
@@ -415,16 +419,22 @@ impl ByTenant {
     }
 }
 
-/// Chooses how late answers to those who ignore refusals are.
+/// Chooses how late refusals are.
 #[derive(Debug, Default)]
 struct Delays {
     last_ns: u64,
+    /// The refusals of all that were sent at once.
+    at_once: Bucket,
 }
 
 impl Delays {
-    /// Counts a refusal of a client or an address. If there were so many that it cannot heed them, the answer is late.
-    fn after_refusal(&mut self, refusals: &mut Bucket, now: Span) -> Span {
-        if refusals.try_take(now, Rate::new(REFUSALS_PER_SECOND, FIXED_WINDOW)) {
+    /// Counts a refusal of a client or an address. If it got so many that it cannot heed them, or all together got too many, the answer
+    /// is late. `served` is the rate that is served.
+    fn after_refusal(&mut self, refusals: &mut Bucket, now: Span, served: u64) -> Span {
+        let at_once = served.checked_div(REFUSALS_AT_ONCE_FRACTION).unwrap_or_default().max(REFUSALS_AT_ONCE_MIN);
+        if refusals.try_take(now, Rate::new(REFUSALS_PER_SECOND, FIXED_WINDOW))
+            && self.at_once.try_take(now, Rate::new(at_once, FIXED_WINDOW))
+        {
             return Span::ZERO;
         }
         let next_ns = self.last_ns.saturating_add(LATE_STEP_NS);

@@ -1,5 +1,7 @@
 //! `finaira bench` measures the server on this machine from outside, as its clients see it, and the check of access tokens inside.
 
+#[cfg(feature = "connect")]
+mod connect;
 mod connection;
 mod drive;
 mod load;
@@ -37,6 +39,10 @@ pub(crate) enum Benchmark {
     /// Measure the check of access tokens on one thread, without a network: for the first time, and from the cache
     #[command(max_term_width = 100)]
     Tokens(tokens::Settings),
+    /// Measure targets of `finaira connect`: how fast they take a journal, and how far they are behind
+    #[cfg(feature = "connect")]
+    #[command(max_term_width = 100)]
+    Connect(connect::Settings),
 }
 
 pub(crate) fn run(benchmark: &Benchmark) -> anyhow::Result<()> {
@@ -44,6 +50,8 @@ pub(crate) fn run(benchmark: &Benchmark) -> anyhow::Result<()> {
         Benchmark::Transfers(settings) => settings,
         Benchmark::Payments(settings) => return payments::run(settings),
         Benchmark::Tokens(settings) => return tokens::run(settings),
+        #[cfg(feature = "connect")]
+        Benchmark::Connect(settings) => return connect::run(settings),
     };
     settings.check()?;
     let temporary = match settings.data {

@@ -17,7 +17,7 @@ pub(crate) struct Settings {
     pub(super) accounts: u64,
     /// Transfers per request; the default is 8189, or 1 with --http
     #[arg(long, value_name = "TRANSFERS", value_parser = clap::value_parser!(u64).range(1..=8_190))]
-    batch: Option<u64>,
+    pub(super) batch: Option<u64>,
     /// Number of connections, each with one request in flight
     #[arg(long, value_name = "CLIENTS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(super) clients: u32,

@@ -1,22 +1,30 @@
-//! `finaira connect` keeps copies of journals in other systems.
+//! `finaira connect` keeps copies of journals in other systems, and sends the commands of brokers to the server.
 //!
 //! For each tenant, one thread copies the journal of the server into a local directory, as `finaira backup` does. Each target has a thread that
 //! reads this local copy. So the server sends each entry once, however many targets there are, and a target that is slow or gone
 //! disturbs neither the server nor another target.
 
+mod commands;
 mod config;
+mod endpoint;
 mod feed;
+pub(crate) mod fetch;
+pub(crate) mod trial;
 pub(crate) mod verify;
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use connect::{Connector, Settings, Status, Stop, Target};
+use connect::{Connector, Needs, Settings, Status, Stop, Target};
+use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc;
+use types::Seq;
 
+use self::commands::Progress;
 use self::config::{Config, TargetConfig, Tenant};
 use self::feed::{Feed, Place};
 use crate::backup::{CopyClient, CopyOf, CopyWork, StopCopy, open_copy_directory};
@@ -31,42 +39,152 @@ const DERIVED: &str = "derived";
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The API key of each tenant needs the scope journal:read.")]
+#[command(
+    after_help = "The API key of each tenant needs the scope journal:read, and those of its commands if it has any."
+)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// The configuration: tenants and targets
-    #[arg(long, env = "FINAIRA_CONNECT_CONFIG", value_name = "FILE")]
-    config: PathBuf,
+    #[arg(long, env = "FINAIRA_CONNECT_CONFIG", value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
     /// End when the targets have everything that the servers had at the start
     #[arg(long)]
     once: bool,
     /// Seconds between reports of how far the targets are
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
     report_every: u64,
+    /// Begin targets that keep events, and are still empty, with this entry instead of the first one
+    #[arg(long, value_name = "SEQUENCE", value_parser = clap::value_parser!(u64).range(1..))]
+    from: Option<u64>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Show how far the targets of a running `finaira connect` are; its configuration must have `listen`
+    Status,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let config = Config::read(&arguments.config)?;
-    let running = Running::start(&config, arguments.once)?;
+    let path = arguments.config.as_ref().context("found no configuration, expected --config FILE")?;
+    let config = Config::read(path)?;
+    if let Some(Command::Status) = arguments.command {
+        let listen = config.listen.with_context(|| {
+            format!("{} has no `listen`, expected an address such as \"127.0.0.1:7071\"", path.display())
+        })?;
+        return endpoint::show(listen);
+    }
+    let running = Running::start(&config, arguments.once, arguments.from.map(Seq::new))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(running.wait(Duration::from_secs(arguments.report_every)))
+    runtime.block_on(async {
+        let answering = config.listen.map(|address| endpoint::serve(address, running.statuses.clone()));
+        let report = Report::of(arguments.once, Duration::from_secs(arguments.report_every));
+        let ended = running.wait(report, crate::serve::stop_signal()?);
+        match answering {
+            None => ended.await,
+            Some(answering) => tokio::select! {
+                failed = answering => failed,
+                ended = ended => ended,
+            },
+        }
+    })
+}
+
+/// How people see how far the targets are.
+enum Report {
+    Lines(Duration),
+    Bar(ProgressBar),
+    Nothing,
+}
+
+impl Report {
+    /// How often the bar moves.
+    const BAR_EVERY: Duration = Duration::from_millis(200);
+
+    /// A bar, if the work ends by itself and somebody looks; otherwise lines.
+    fn of(once: bool, every: Duration) -> Self {
+        if !once || !std::io::stderr().is_terminal() {
+            return Self::Lines(every);
+        }
+        let bar = ProgressBar::new(0);
+        let style = "{wide_bar} {human_pos} of {human_len} entries, {per_sec}, {eta} left";
+        Self::Bar(match ProgressStyle::with_template(style) {
+            Ok(style) => bar.with_style(style),
+            Err(_unusable) => bar,
+        })
+    }
+
+    fn every(&self) -> Duration {
+        match self {
+            Self::Lines(every) => *every,
+            Self::Bar(_) | Self::Nothing => Self::BAR_EVERY,
+        }
+    }
+
+    fn show(&self, statuses: &[Arc<Status>], commands: &[Arc<Progress>]) {
+        match self {
+            Self::Lines(_) => lines(statuses, commands),
+            Self::Bar(bar) => {
+                let shown = || statuses.iter().map(|status| status.shown());
+                bar.set_length(shown().map(|shown| shown.journal.max(shown.position)).sum());
+                bar.set_position(shown().map(|shown| shown.position).sum());
+            }
+            Self::Nothing => {}
+        }
+    }
+
+    fn end(&self, statuses: &[Arc<Status>], commands: &[Arc<Progress>]) {
+        match self {
+            Self::Lines(_) => lines(statuses, commands),
+            Self::Bar(bar) => {
+                bar.finish_and_clear();
+                lines(statuses, commands);
+            }
+            Self::Nothing => {}
+        }
+    }
+}
+
+/// Prints a line for each target, and for each source of commands.
+fn lines(statuses: &[Arc<Status>], commands: &[Arc<Progress>]) {
+    for progress in commands {
+        // As below.
+        if outln!("{}", progress.line()).is_err() {
+            return;
+        }
+    }
+    for status in statuses {
+        let shown = status.shown();
+        let fault = shown.fault.map(|fault| format!("; {fault}")).unwrap_or_default();
+        let (name, position, journal) = (status.name(), shown.position, shown.journal.max(shown.position));
+        // The result of the command, if its output is kept.
+        if outln!("{name}: {position} of {journal} entries, {} batches, {} rows{fault}", shown.batches, shown.rows)
+            .is_err()
+        {
+            return;
+        }
+    }
 }
 
 /// The threads.
 struct Running {
     copies: Vec<(Arc<StopCopy>, JoinHandle<()>)>,
     statuses: Vec<Arc<Status>>,
+    commands: Vec<Arc<Progress>>,
     stop: Arc<Stop>,
     /// Each thread says how it ended.
     ends: mpsc::Receiver<(Of, anyhow::Result<()>)>,
-    /// The threads that have not ended: of targets, and of copies.
+    /// The threads that have not ended: of targets, of copies, and of commands.
     targets_left: usize,
     copies_left: usize,
+    commands_left: usize,
 }
 
 /// Whose thread it is.
 enum Of {
     Target(String),
     Copy(String),
+    Commands(String),
 }
 
 impl std::fmt::Display for Of {
@@ -74,15 +192,17 @@ impl std::fmt::Display for Of {
         match self {
             Self::Target(name) => write!(f, "target `{name}`"),
             Self::Copy(name) => write!(f, "the copy of tenant `{name}`"),
+            Self::Commands(name) => write!(f, "commands `{name}`"),
         }
     }
 }
 
 impl Running {
-    fn start(config: &Config, once: bool) -> anyhow::Result<Self> {
+    /// `from` is the first entry of targets that keep events, unless the configuration says otherwise.
+    fn start(config: &Config, once: bool, from: Option<Seq>) -> anyhow::Result<Self> {
         let stop = Arc::new(Stop::default());
         // Each thread says one thing.
-        let (said, ends) = mpsc::channel(config.tenants.len() + config.targets.len());
+        let (said, ends) = mpsc::channel(config.tenants.len() + config.targets.len() + config.commands.len());
         let (mut copies, mut statuses) = (Vec::new(), Vec::new());
         for tenant in &config.tenants {
             let targets: Vec<&TargetConfig> =
@@ -95,39 +215,61 @@ impl Running {
             for target in targets {
                 let status = Arc::new(Status::new(&target.name));
                 statuses.push(Arc::clone(&status));
-                let work = Work { place: Arc::clone(&place), status, stop: Arc::clone(&stop), once };
                 let said = said.clone();
-                let (name, batch_entries) = (target.name.clone(), target.batch_entries);
+                let name = target.name.clone();
                 let made = connect::make(&target.kind, target.settings.clone());
                 let made = made.map_err(|error| anyhow!("target `{name}`: {error}"))?;
+                let from = target.from.or(from.filter(|_| made.needs() == Needs::Events));
+                let batch_entries = target.batch_entries.unwrap_or_else(|| made.batch_entries());
+                let filter = Arc::clone(&target.filter);
+                let settings = Settings { batch_entries, once, until: None, from, filter };
+                let work = Work { place: Arc::clone(&place), status, stop: Arc::clone(&stop), settings };
                 let thread = std::thread::Builder::new().name(format!("target-{name}"));
                 thread
                     .spawn(move || {
-                        let result = survived(|| work.run(made, batch_entries));
+                        let result = survived(|| work.run(made));
                         // The receiver is gone only while the process ends.
                         let _is_heard = said.blocking_send((Of::Target(name), result)).is_ok();
                     })
                     .context("cannot start a thread")?;
             }
         }
-        let (targets_left, copies_left) = (statuses.len(), copies.len());
-        Ok(Self { copies, statuses, stop, ends, targets_left, copies_left })
+        // Topics and queues never end, so a run that is to end leaves them alone.
+        let mut commands = Vec::new();
+        for config_of in config.commands.iter().filter(|_| !once) {
+            let tenant = config.tenants.iter().find(|tenant| tenant.name == config_of.tenant);
+            let tenant = tenant.with_context(|| format!("found no tenant `{}`", config_of.tenant))?;
+            let work = commands::Work::new(config_of, tenant, Arc::clone(&stop))?;
+            commands.push(work.progress());
+            let (name, said) = (config_of.name.clone(), said.clone());
+            let thread = std::thread::Builder::new().name(format!("commands-{name}"));
+            thread
+                .spawn(move || {
+                    let result = survived(|| work.run());
+                    // The receiver is gone only while the process ends.
+                    let _is_heard = said.blocking_send((Of::Commands(name), result)).is_ok();
+                })
+                .context("cannot start a thread")?;
+        }
+        let (targets_left, copies_left, commands_left) = (statuses.len(), copies.len(), commands.len());
+        Ok(Self { copies, statuses, commands, stop, ends, targets_left, copies_left, commands_left })
     }
 
-    /// Waits until all threads have ended, or a signal arrives.
-    async fn wait(mut self, report_every: Duration) -> anyhow::Result<()> {
-        let mut signal = std::pin::pin!(crate::serve::stop_signal()?);
+    /// Waits until all threads have ended, or `stop` completes.
+    async fn wait(mut self, show: Report, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let mut signal = std::pin::pin!(stop);
         // Set once a stop begins.
         let mut give_up = std::pin::pin!(tokio::time::sleep(STOP_WITHIN));
-        let mut report = tokio::time::interval(report_every);
+        let mut report = tokio::time::interval(show.every());
         report.tick().await;
         let mut failed = None;
         let mut stopping = false;
-        while self.targets_left + self.copies_left > 0 {
+        while self.targets_left + self.copies_left + self.commands_left > 0 {
             tokio::select! {
                 Some((of, result)) = self.ends.recv() => {
                     match &of {
                         Of::Target(_) => self.targets_left -= 1,
+                        Of::Commands(_) => self.commands_left -= 1,
                         Of::Copy(_) => {
                             self.copies_left -= 1;
                             // Targets that get no more entries would look healthy. Whoever runs the process starts it again.
@@ -148,7 +290,7 @@ impl Running {
                         self.stop_copies();
                     }
                 }
-                _ = report.tick() => self.report(),
+                _ = report.tick() => show.show(&self.statuses, &self.commands),
                 () = &mut signal, if !stopping => {
                     stopping = true;
                     self.stop.set();
@@ -158,7 +300,7 @@ impl Running {
                 () = &mut give_up, if stopping => break,
             }
         }
-        self.report();
+        show.end(&self.statuses, &self.commands);
         match failed {
             Some(error) => Err(error),
             None => Ok(()),
@@ -168,20 +310,6 @@ impl Running {
     fn stop_copies(&self) {
         for (stop, thread) in &self.copies {
             stop.set(thread.thread());
-        }
-    }
-
-    fn report(&self) {
-        for status in &self.statuses {
-            let shown = status.shown();
-            let fault = shown.fault.map(|fault| format!("; {fault}")).unwrap_or_default();
-            let (name, position, journal) = (status.name(), shown.position, shown.journal.max(shown.position));
-            // The result of the command, if its output is kept.
-            if outln!("{name}: {position} of {journal} entries, {} batches, {} rows{fault}", shown.batches, shown.rows)
-                .is_err()
-            {
-                return;
-            }
         }
     }
 }
@@ -224,13 +352,12 @@ struct Work {
     place: Arc<Place>,
     status: Arc<Status>,
     stop: Arc<Stop>,
-    once: bool,
+    settings: Settings,
 }
 
 impl Work {
-    fn run(self, target: Box<dyn Target>, batch_entries: usize) -> anyhow::Result<()> {
+    fn run(self, target: Box<dyn Target>) -> anyhow::Result<()> {
         let Some(source) = self.place.wait() else { return Ok(()) };
-        let settings = Settings { batch_entries, once: self.once, until: None };
-        Ok(Connector::new(source, target, settings, self.status, self.stop).run()?)
+        Ok(Connector::new(source, target, self.settings, self.status, self.stop).run()?)
     }
 }

@@ -7,6 +7,7 @@ use anyhow::{Context as _, anyhow, bail};
 use connect::{Counts, Source, Status, Verification};
 use disk::Directory;
 use journal::{FileCopy, SegmentStore as _};
+use types::Seq;
 
 use super::config::Config;
 use super::{COPY, DERIVED};
@@ -30,7 +31,7 @@ pub(crate) struct CopyArguments {
     /// must not run then
     #[arg(long, value_name = "DIR", requires = "target")]
     copy: Option<PathBuf>,
-    /// Compare the values of every Nth transfer and payment only; counts, accounts and the Merkle root are always compared
+    /// Compare the values of every Nth transfer, payment and event only; counts, accounts and the Merkle root are always compared
     #[arg(long, value_name = "N", default_value_t = 1, requires = "target", value_parser = clap::value_parser!(u64).range(1..))]
     each: u64,
 }
@@ -50,7 +51,8 @@ pub(crate) fn run(arguments: &CopyArguments, name: &str) -> anyhow::Result<()> {
     let made =
         connect::make(&target.kind, target.settings.clone()).map_err(|error| anyhow!("target `{name}`: {error}"))?;
     let status = Arc::new(Status::new(name));
-    let verified = connect::verify(&source, made, arguments.each, &status)?;
+    let from = target.from.unwrap_or(Seq::new(1));
+    let verified = connect::verify(&source, made, (arguments.each, from), Arc::clone(&target.filter), &status)?;
     let verified =
         verified.with_context(|| format!("target `{name}` holds no copy yet; run `finaira connect` first"))?;
     show(name, &verified)
@@ -69,7 +71,7 @@ fn opened(copy: &Path, derived: &Path) -> anyhow::Result<Arc<Source>> {
 }
 
 /// The copy of `finaira connect`, with everything that the server has now.
-fn brought_up_to_date(config: &Config, tenant: &str, home: &Path) -> anyhow::Result<Arc<Source>> {
+pub(super) fn brought_up_to_date(config: &Config, tenant: &str, home: &Path) -> anyhow::Result<Arc<Source>> {
     let tenant = config.tenants.iter().find(|found| found.name == tenant).context("the tenant is not in the file")?;
     let directory = open_copy_directory(&home.join(COPY))
         .context("the copy cannot be used while `finaira connect` runs; stop it, or name a backup with --copy")?;
@@ -84,22 +86,33 @@ fn brought_up_to_date(config: &Config, tenant: &str, home: &Path) -> anyhow::Res
 
 fn show(name: &str, verified: &Verification) -> anyhow::Result<()> {
     let mut table = Table::new(["ROWS", "journal", "compared"]);
-    let Counts { accounts, transfers, payments } = verified.expected;
+    let has_rows = verified.expected != Counts::default();
+    let Counts { accounts, transfers, payments, events } = verified.expected;
     for (what, expected, compared) in [
         ("accounts", accounts, verified.compared.accounts),
         ("transfers", transfers, verified.compared.transfers),
         ("payments", payments, verified.compared.payments),
+        ("events", events, verified.compared.events),
     ] {
+        if (expected, compared) == (0, 0) {
+            continue;
+        }
         table.row(vec![what.to_owned(), thousands(expected.into()), thousands(compared.into())]);
     }
-    let mut out = String::new();
-    table.write_to(&mut out);
-    crate::stdio::out(format_args!("{out}"))?;
+    // An archive has bytes instead.
+    if has_rows {
+        let mut out = String::new();
+        table.write_to(&mut out);
+        crate::stdio::out(format_args!("{out}"))?;
+    }
     let root: String = verified.cursor.root.iter().map(|byte| format!("{byte:02x}")).collect();
     let position = verified.cursor.position;
     outln!(
         "The copy in `{name}` holds the entries up to {position}; their Merkle root is that of the journal, {root}."
     )?;
+    if verified.repeated > 0 {
+        outln!("{} events are there more than once, with the same id.", thousands(verified.repeated.into()))?;
+    }
     if verified.is_right() {
         outln!("The copy is equal to the journal.")?;
         return Ok(());

@@ -5,12 +5,19 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and prints what it skips")]
 #![expect(clippy::disallowed_methods, reason = "processes are killed at moments that only a clock gives")]
 
+mod cassandra;
+mod commands;
+mod events_suite;
 #[path = "../commands/harness.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod harness;
 mod kafka;
+mod mongodb;
 mod mysql;
+mod nats;
+mod objects;
 mod postgres;
+mod rabbitmq;
 mod redis;
 #[path = "../../../oauth/tests/identity_servers/service.rs"]
 mod service;

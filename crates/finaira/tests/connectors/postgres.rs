@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::service::Service;
-use crate::suite::{Tried, again, holds_what_the_journal_says, number, rows};
+use crate::suite::{Scene, Tried, again, holds_what_the_journal_says, number, rows};
 
 #[test]
 fn postgres_holds_what_the_journal_says() {
@@ -16,6 +16,43 @@ fn postgres_holds_what_the_journal_says() {
     let example = page.split("```sql").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let declined = postgres.run(example);
     assert!(!declined.trim().is_empty(), "some payments of the traffic were declined: {declined}");
+}
+
+#[test]
+fn postgres_gets_only_what_its_configuration_names() {
+    let Some(service) = Service::up("postgres", "FINAIRA_REQUIRE_POSTGRES") else { return };
+    let postgres = Postgres { pid: number(&service.description, "pid"), service };
+    let limits = "ledgers = [2, 978]\npayment_types = [\"card\"]\nwithout = [\"features\", \"models\"]";
+    let mut scene = Scene::start(&format!("{}\n{limits}", postgres.settings()), 23);
+    let other = serde_json::json!({"id": 2, "asset": "EUR/2"});
+    assert_eq!(scene.client.post("/v1/ledgers", &other).status, 201);
+    let account = serde_json::json!({"id": "900", "ledger": 2, "code": 1, "metadata": {"segment": "kept"}});
+    assert_eq!(scene.client.post("/v1/accounts", &account).status, 201);
+    scene.traffic.send(150);
+    scene.connect_once();
+    let limited = serde_json::json!({"max_balance": "5"});
+    assert_eq!(scene.client.post("/v1/accounts/900/limits", &limited).status, 200);
+    scene.traffic.send(50);
+    // Pending transfers with a timeout of a second expire.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    scene.is_whole();
+    let count = |what: &str| postgres.run(&format!("select count(*) from finaira.{what}")).trim().to_owned();
+    for nothing in [
+        "ledgers where id not in (2, 978)",
+        "accounts where ledger not in (2, 978)",
+        "transfers where ledger not in (2, 978)",
+        "payments where type <> 'card'",
+        "payments where features <> 'null' or models <> 'null'",
+        "payment_changes where payment not in (select id from finaira.payments)",
+        "labels where payment not in (select id from finaira.payments)",
+        "metadata where value::text not like '%kept%'",
+    ] {
+        assert_eq!(count(nothing), "0", "{nothing}");
+    }
+    for some in ["transfers", "payments", "payment_changes", "labels", "metadata", "payments where reasons <> 'null'"] {
+        assert_ne!(count(some), "0", "{some}");
+    }
+    assert_eq!(count("accounts where id::text like '%384' and max_balance = 5"), "1", "its limits were set later");
 }
 
 struct Postgres {

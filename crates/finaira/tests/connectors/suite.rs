@@ -10,7 +10,9 @@ use crate::harness::{Client, Server, finaira};
 use crate::traffic::Traffic;
 
 /// How often the connector is killed while it writes.
-const KILLS: usize = 100;
+pub(crate) const KILLS: usize = 100;
+/// Entries in a batch: few, so that there are many.
+pub(crate) const BATCH_ENTRIES: usize = 200;
 /// How often the target is killed while a connector writes.
 const TARGET_KILLS: usize = 5;
 
@@ -40,12 +42,22 @@ pub(crate) trait Tried {
     /// Changes the balance of one account, deletes a transfer and changes the status of a payment, behind the connector's back. Returns how
     /// many rows differ now.
     fn tamper(&self) -> u64;
+
+    /// How much longer each run of a connector is than the one before, while an import is opened: a small part of what a batch of it takes.
+    fn longer_each_time(&self) -> Duration {
+        Duration::from_millis(13)
+    }
+
+    /// Transfers in the import that is opened. They are in several frames, because a batch has at least one.
+    fn import_transfers(&self) -> usize {
+        40_000
+    }
 }
 
 /// A server with some traffic, and the configuration of a connector.
 pub(crate) struct Scene {
     _folder: tempfile::TempDir,
-    config: PathBuf,
+    pub(crate) config: PathBuf,
     pub(crate) server: Server,
     pub(crate) client: Client,
     pub(crate) traffic: Traffic,
@@ -54,6 +66,14 @@ pub(crate) struct Scene {
 impl Scene {
     /// `settings` are those of the target: its kind, address and so on.
     pub(crate) fn start(settings: &str, seed: u64) -> Self {
+        Self::with(
+            &format!("[[targets]]\nname = \"tried\"\ntenant = \"main\"\nbatch_entries = {BATCH_ENTRIES}\n{settings}"),
+            seed,
+        )
+    }
+
+    /// `tables` follow the table of the tenant in the configuration.
+    pub(crate) fn with(tables: &str, seed: u64) -> Self {
         let folder = tempfile::tempdir().expect("a directory");
         let server = Server::start(&folder.path().join("data"));
         let key = server.key.clone().expect("the first start prints an API key");
@@ -61,12 +81,10 @@ impl Scene {
         let (key_file, config) = (folder.path().join("api.key"), folder.path().join("connect.toml"));
         write_secret(&key_file, &key);
         let text = format!(
-            "directory = {:?}\n[[tenants]]\nname = \"main\"\nserver = \"{}\"\napi_key_file = {:?}\n\
-             [[targets]]\nname = \"tried\"\ntenant = \"main\"\nbatch_entries = 200\n{}\n",
+            "directory = {:?}\n[[tenants]]\nname = \"main\"\nserver = \"{}\"\napi_key_file = {:?}\n{tables}\n",
             folder.path().join("connect"),
             server.address,
             key_file,
-            settings
         );
         std::fs::write(&config, text).expect("the configuration is written");
         let traffic = Traffic::begin(&client, seed);
@@ -105,7 +123,7 @@ impl Scene {
     }
 }
 
-fn write_secret(path: &Path, text: &str) {
+pub(crate) fn write_secret(path: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::write(path, text).expect("the key is written");
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("its permissions are set");
@@ -151,7 +169,7 @@ pub(crate) fn holds_what_the_journal_says<T: Tried>(mut tried: T) -> T {
     scene.is_whole();
     is_fenced(&scene);
     scene.is_whole();
-    opens_an_import(&mut scene);
+    opens_an_import(&mut scene, tried.import_transfers(), tried.longer_each_time());
     heals_from_an_old_copy(&mut scene, &tried);
     survives_kills_of_the_target(&mut scene, &mut tried);
     waits_for_a_stalled_target(&mut scene, &tried);
@@ -162,17 +180,36 @@ pub(crate) fn holds_what_the_journal_says<T: Tried>(mut tried: T) -> T {
 }
 
 /// The rows of an import that is opened arrive in several batches. A connector that is killed between them goes on where it was.
-fn opens_an_import(scene: &mut Scene) {
+pub(crate) fn opens_an_import(scene: &mut Scene, transfers: usize, longer_each_time: Duration) {
+    imports(scene, transfers);
+    let mut opening = 0;
+    let mut time = Duration::from_millis(40);
+    for _ in 0..KILLS {
+        let connector = scene.connect(&[]);
+        // Each run is a little longer than the one before, so that the first one which writes anything writes only a part.
+        std::thread::sleep(time);
+        time += longer_each_time;
+        connector.kill();
+        let (is_done, said) = scene.verify();
+        opening += usize::from(said.contains("an import is being opened"));
+        if opening > 0 && is_done {
+            break;
+        }
+    }
+    assert!(opening > 0, "no kill was between the batches of the import");
+    scene.is_whole();
+}
+
+/// Imports a book with so many transfers, and opens it.
+pub(crate) fn imports(scene: &Scene, transfers: usize) {
     const LEDGER: u32 = 55;
-    // Several frames, because a batch has at least one.
-    const ROWS: usize = 40_000;
     let made = scene.client.post("/v1/ledgers", &serde_json::json!({"id": LEDGER, "asset": "EUR/2"}));
     assert_eq!(made.status, 201, "{made:?}");
     let file = |name: &str| scene.config.with_file_name(name).to_string_lossy().into_owned();
     let accounts = (1..=100).map(|id| format!("{},7,2020-01-01T00:00:00Z,history\n", 700_000 + id));
     let text = "id,code,timestamp,flags\n".to_owned() + &accounts.collect::<String>();
     std::fs::write(file("accounts.csv"), text).expect("a file");
-    let transfers = (0..ROWS).map(|number| {
+    let transfers = (0..transfers).map(|number| {
         let (debit, credit) = (700_001 + number % 100, 700_001 + (number + 1) % 100);
         format!("{},{debit},{credit},{number},9,{}\n", 80_000_000 + number, 1_600_000_000_000_000_000 + number)
     });
@@ -195,20 +232,6 @@ fn opens_an_import(scene: &mut Scene) {
         &file("transfers.csv"),
     ]);
     assert!(done, "{said}");
-    let mut opening = 0;
-    for kill in 0..KILLS {
-        let connector = scene.connect(&[]);
-        // Each run is a little longer than the one before, so that the first one which writes anything writes only a part.
-        std::thread::sleep(Duration::from_millis(40 + kill as u64 * 13));
-        connector.kill();
-        let (is_done, said) = scene.verify();
-        opening += usize::from(said.contains("an import is being opened"));
-        if opening > 0 && is_done {
-            break;
-        }
-    }
-    assert!(opening > 0, "no kill was between the batches of the import");
-    scene.is_whole();
 }
 
 /// A backup can be used instead of the copy that the connector keeps.

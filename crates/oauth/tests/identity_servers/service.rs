@@ -1,9 +1,15 @@
 //! A server that `cargo xtask services` starts for a test, and stops when the test is over.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use serde_json::Value;
+
+/// The servers that tests of this process use. A server has one place for its data, so only one test has it at a time.
+static IN_USE: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+static NO_LONGER: Condvar = Condvar::new();
 
 /// A running server. Dropping it stops it, also when the test fails.
 pub(crate) struct Service {
@@ -13,13 +19,18 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts the server, or returns `None` and says so unless `variable` is 1.
+    /// Starts the server once no other test uses it, or returns `None` and says so unless `variable` is 1.
     #[expect(clippy::disallowed_methods, reason = "it is not a setting of the product")]
     pub(crate) fn up(name: &'static str, variable: &str) -> Option<Self> {
         if std::env::var(variable).is_ok_and(|value| value == "1") {
+            let in_use = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
+            let free = NO_LONGER.wait_while(in_use, |in_use| in_use.contains(name));
+            free.unwrap_or_else(PoisonError::into_inner).insert(name);
+            // From here on, dropping it lets the next test have the server.
+            let mut service = Self { name, description: Value::Null };
             let line = xtask(&["up", name]).unwrap();
-            let description = serde_json::from_str(&line).unwrap();
-            return Some(Self { name, description });
+            service.description = serde_json::from_str(&line).unwrap();
+            return Some(service);
         }
         println!("SKIPPED: nothing was tested with {name}; {variable}=1 makes this test download and start it");
         None
@@ -38,6 +49,8 @@ impl Drop for Service {
         if let Err(error) = xtask(&["down", self.name]) {
             println!("{error}");
         }
+        IN_USE.lock().unwrap_or_else(PoisonError::into_inner).remove(self.name);
+        NO_LONGER.notify_all();
     }
 }
 

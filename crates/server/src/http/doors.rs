@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use edge::admission::{
     Address, Admission, By, Client, Limits, RATE_LIMIT, RATE_LIMIT_POLICY, Refusal, Standing, units,
 };
+use tokio::net::UnixStream;
 use tokio::sync::{Notify, Semaphore};
 use types::{Span, TenantId};
 
@@ -232,7 +233,7 @@ pub(crate) fn show(standing: Standing, answer: &mut HeaderMap) {
     }
 }
 
-/// Measures how late tasks are and how long requests wait for engines, as long as there are requests. Runs forever, as a task of
+/// Measures how late requests are looked at and how long they wait for engines, as long as there are requests. Runs forever, as a task of
 /// its own.
 pub(crate) async fn watch(host: Arc<Host>) -> std::convert::Infallible {
     let doors = &host.doors;
@@ -240,24 +241,74 @@ pub(crate) async fn watch(host: Arc<Host>) -> std::convert::Infallible {
         doors.begun.notified().await;
         doors.is_watching.store(true, Ordering::Relaxed);
         let mut report = Report::new(&doors.metrics);
-        let (mut window, mut lag) = (Stopwatch::start(), Duration::MAX);
+        let mut probe = Probe::new();
         loop {
-            let tick = Stopwatch::start();
-            tokio::time::sleep(TICK).await;
-            lag = lag.min(tick.elapsed().saturating_sub(TICK));
-            if window.elapsed() < WINDOW {
-                continue;
-            }
-            let length = window.elapsed();
+            let (length, lag) = probe.window().await;
             let waits = host.tenants.take_queue_waits();
             let is_calm = doors.end_window(length, lag, &waits);
             report.write(&doors.metrics, is_calm);
             if is_calm {
                 break;
             }
-            (window, lag) = (Stopwatch::start(), Duration::MAX);
         }
         doors.is_watching.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Measures how late the server looks at what arrives at a socket: a byte goes through a pair of sockets, which wait in line with those of
+/// the clients. A timer would show only how many tasks are ready, and not what waits in the sockets.
+struct Probe {
+    /// `None` if the process has no descriptor left; then lag is measured with timers.
+    sockets: Option<(UnixStream, UnixStream)>,
+    /// When the byte was sent that has not arrived.
+    sent: Option<Stopwatch>,
+}
+
+impl Probe {
+    fn new() -> Self {
+        Self { sockets: UnixStream::pair().ok(), sent: None }
+    }
+
+    /// Measures for a window. Returns how long it was, and the shortest lag in it.
+    async fn window(&mut self) -> (Duration, Duration) {
+        let (window, mut shortest) = (Stopwatch::start(), Duration::MAX);
+        while window.elapsed() < WINDOW {
+            shortest = shortest.min(self.lag(WINDOW.saturating_sub(window.elapsed())).await);
+        }
+        (window.elapsed(), shortest)
+    }
+
+    /// The lag now, or how long the byte has been on its way after so much time.
+    async fn lag(&mut self, within: Duration) -> Duration {
+        let tick = Stopwatch::start();
+        let Some((near, far)) = &self.sockets else {
+            tokio::time::sleep(TICK).await;
+            return tick.elapsed().saturating_sub(TICK);
+        };
+        if self.sent.is_none() {
+            tokio::time::sleep(TICK).await;
+            // The other end is open, and its buffer is empty.
+            let is_sent = near.try_write(&[0]).is_ok();
+            self.sent = is_sent.then(Stopwatch::start);
+        }
+        let Some(sent) = &self.sent else { return tick.elapsed().saturating_sub(TICK) };
+        let arrived = async {
+            // Reads until nothing is left, so that the next byte counts as arrived only when its socket's turn comes.
+            let mut is_read = false;
+            while !is_read && far.readable().await.is_ok() {
+                while far.try_read(&mut [0; 8]).is_ok_and(|bytes| bytes > 0) {
+                    is_read = true;
+                }
+            }
+        };
+        match tokio::time::timeout(within.max(TICK), arrived).await {
+            Ok(()) => {
+                let lag = sent.elapsed();
+                self.sent = None;
+                lag
+            }
+            Err(_elapsed) => sent.elapsed(),
+        }
     }
 }
 

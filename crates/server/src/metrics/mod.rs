@@ -307,7 +307,12 @@ impl Metrics {
             "Requests in a second that are admitted while the server is overloaded; 0 if it is not",
             self.admission_limit.clone(),
         );
-        registry.register_with_unit("lag", "How late the tasks of the server are", Unit::Seconds, self.lag.clone());
+        registry.register_with_unit(
+            "lag",
+            "How late the server looks at what arrives at a socket",
+            Unit::Seconds,
+            self.lag.clone(),
+        );
         registry.register_with_unit(
             "queue_wait",
             "How long requests wait for the engine of the tenant where they wait longest",
