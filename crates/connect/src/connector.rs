@@ -123,11 +123,16 @@ impl<T: Target> Connector<T> {
 
     /// Works with the target until it fails or everything is done.
     fn connected(&mut self) -> Result<(), Ended> {
-        let mut cursor = self.target.open()?;
+        // Before the target is taken over from another connector.
         if !matches!(self.target.needs(), Needs::Rows | Needs::Balances) && *self.settings.filter != Filter::default() {
             let what = "`ledgers`, `payment_types` and `without` are only for targets that keep rows which change";
             return Err(Fault::Refused(what.to_owned()).into());
         }
+        if self.settings.from.is_some() && self.target.needs() != Needs::Events {
+            let what = "`from` is only for targets that keep events; rows need all entries from the first one on";
+            return Err(Fault::Refused(what.to_owned()).into());
+        }
+        let mut cursor = self.target.open()?;
         if let Some(from) = self.settings.from
             && cursor == Cursor::start()
         {
@@ -159,10 +164,6 @@ impl<T: Target> Connector<T> {
 
     /// The cursor of an empty target that begins with a later entry.
     fn skip_to(&self, from: Seq) -> Result<Cursor, Ended> {
-        if self.target.needs() != Needs::Events {
-            let what = "`from` is only for targets that keep events; rows need all entries from the first one on";
-            return Err(Fault::Refused(what.to_owned()).into());
-        }
         let Some(position) = from.get().checked_sub(1).filter(|position| *position > 0).map(Seq::new) else {
             return Ok(Cursor::start());
         };
@@ -189,7 +190,8 @@ impl<T: Target> Connector<T> {
             }
             return Ok(is_there);
         }
-        if arrived.is_over || waited >= self.target.wait_max() {
+        // An import that is being opened is there already, and its batches need no more entries.
+        if arrived.is_over || cursor.opening.is_some() || waited >= self.target.wait_max() {
             return Ok(true);
         }
         if self.target.needs() == Needs::Bytes {

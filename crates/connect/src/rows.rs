@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use engine::{Deadline, Header, PaymentDecided, PaymentStatus, PaymentSums, PolicyActivated};
+use engine::{Deadline, Header, PaymentDecided, PaymentStatus, PaymentSums, PlainValue, PolicyActivated};
 use ledger::{Account, Address, Book, Limits, MetadataOf, PendingState, Transfer, TransferKey};
-use types::{AccountId, Amount, Name, PaymentId, Seq, Timestamp};
+use types::{AccountId, Amount, Name, PaymentId, Seq, Timestamp, Token};
 
 use crate::filter::Without;
 
@@ -92,6 +92,18 @@ pub struct PaymentRow {
     pub now: PaymentNow,
     /// What the target does not get of it.
     pub without: Without,
+}
+
+impl PaymentRow {
+    /// The names and tokens of the payment's entities, unless the target does not get its attributes.
+    pub fn entities(&self) -> impl Iterator<Item = (&Name, &Token)> {
+        let attributes = if self.without.attributes { &[] } else { self.decided.attributes.as_slice() };
+        attributes.iter().filter_map(
+            |(name, value)| {
+                if let PlainValue::Entity(token) = value { Some((name, token)) } else { None }
+            },
+        )
+    }
 }
 
 /// What can change of a payment. `None` means that the batch left it as it was.

@@ -83,7 +83,8 @@ impl Status {
         self.lock().count(rows);
     }
 
-    pub(crate) fn fault(&self, what: &str) {
+    /// Notes what is wrong, until something is written.
+    pub fn fault(&self, what: &str) {
         let mut shown = self.lock();
         shown.faults += 1;
         shown.fault = Some(what.to_owned());

@@ -169,10 +169,8 @@ fn put_label(now: &PaymentNow, into: &mut impl Put) {
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(crate) fn put_entities(rows: &[PaymentRow], into: &mut impl Put) {
     for row in rows {
-        for (name, value) in &row.decided.attributes {
-            if let engine::PlainValue::Entity(token) = value {
-                into.plain(row.decided.payment).plain(name).plain(token).end_row();
-            }
+        for (name, token) in row.entities() {
+            into.plain(row.decided.payment).plain(name).plain(token).end_row();
         }
     }
 }

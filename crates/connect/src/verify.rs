@@ -42,6 +42,8 @@ pub struct Verification {
     pub described: Vec<String>,
     /// Events that are in the target more than once, with the same id. Only some targets may have them.
     pub repeated: u64,
+    /// Entries at the end of the journal whose events may be missing: what the target says about itself is older than they are.
+    pub unchecked: u64,
 }
 
 impl Verification {
@@ -343,7 +345,7 @@ impl Comparing {
 impl Findings {
     pub(crate) fn of(&self, cursor: &Cursor, expected: Counts) -> Verification {
         let Self { compared, differences, described } = self.clone();
-        Verification { cursor: *cursor, expected, compared, differences, described, repeated: 0 }
+        Verification { cursor: *cursor, expected, compared, differences, described, repeated: 0, unchecked: 0 }
     }
 
     /// Notes one difference.

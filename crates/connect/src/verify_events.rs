@@ -105,7 +105,8 @@ impl Comparing<'_> {
             next = last.next();
         }
         let expected = Counts { events: expected, ..Counts::default() };
-        Ok(Verification { repeated: self.repeated, ..self.findings.of(cursor, expected) })
+        let unchecked = self.last.get().saturating_sub(cursor.position.get());
+        Ok(Verification { repeated: self.repeated, unchecked, ..self.findings.of(cursor, expected) })
     }
 }
 

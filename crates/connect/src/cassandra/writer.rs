@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::{PaymentSums, PlainValue};
+use engine::PaymentSums;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use ledger::{MetadataOf, PendingState, Transfer, TransferKey};
 use scylla::client::session::Session;
@@ -220,17 +220,8 @@ fn put_by_account(row: &TransferRow, side: Side, into: &mut Binder) {
 /// A payment as each of its entities sees it.
 fn put_by_entity(row: &PaymentRow, into: &mut Binder) {
     let PaymentRow { header, decided, .. } = row;
-    let entities = decided.attributes.iter().filter_map(|(name, value)| match value {
-        PlainValue::Entity(token) => Some((name, token)),
-        PlainValue::Text(_)
-        | PlainValue::Int(_)
-        | PlainValue::Double(_)
-        | PlainValue::Bool(_)
-        | PlainValue::Time(_)
-        | PlainValue::Account(_) => None,
-    });
     let mut reasons = None;
-    for (name, token) in entities {
+    for (name, token) in row.entities() {
         let reasons = reasons.get_or_insert_with(|| PaymentDocument::from(row).reasons);
         into.plain(name).plain(token).plain(month(header.decided_at)).number(header.decided_at.ns());
         into.plain(decided.payment).time(header.decided_at).plain(&decided.payment_type);

@@ -24,6 +24,8 @@ const STORE_WITHIN: Duration = Duration::from_secs(30);
 const SESSION_MS: &str = "10000";
 /// Milliseconds after which what is done is committed.
 const COMMIT_EVERY_MS: &str = "200";
+/// Most bytes of a dead letter, with its headers. The topic has to take as much as the topic of the commands.
+const DEAD_BYTES_MAX: &str = "4194304";
 /// Most bytes that the client fetches in advance.
 const FETCHED_KILOBYTES: &str = "16384";
 
@@ -147,6 +149,7 @@ impl Inlet for Topic {
         let consumer: BaseConsumer = consumer.create().map_err(|error| fault(&error))?;
         let mut producer = client;
         producer.set("enable.idempotence", "true").set("acks", "all").set("linger.ms", "0");
+        producer.set("message.max.bytes", DEAD_BYTES_MAX);
         let dead = producer.create_with_context(Stored::default()).map_err(|error| fault(&error))?;
         consumer.subscribe(&[topic]).map_err(|error| fault(&error))?;
         self.opened = Some(Opened { consumer, dead, lanes: HashMap::new() });

@@ -11,6 +11,8 @@ mod rabbitmq;
 use std::fmt;
 use std::time::Duration;
 
+use api::IdempotencyKey;
+use api::routes::JSON_BYTES_MAX;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -116,6 +118,10 @@ impl Command {
     /// When the message is no command. The text says what was found and what was expected.
     pub fn read(message: &Message) -> Result<Self, String> {
         const EXPECTED: &str = "expected {\"payment\": {…}} or {\"label\": {…}}";
+        let bytes = message.body.len();
+        if bytes > JSON_BYTES_MAX {
+            return Err(format!("found {bytes} bytes, expected at most {JSON_BYTES_MAX}"));
+        }
         let envelope: Envelope<'_> =
             serde_json::from_slice(&message.body).map_err(|error| format!("{error}, {EXPECTED}"))?;
         match envelope {
@@ -123,13 +129,18 @@ impl Command {
                 let PaymentId { id } = serde_json::from_str(payment.get())
                     .map_err(|error| format!("{error} in `payment`, expected an `id` that is a string"))?;
                 let body = payment.get().to_owned();
-                Ok(Self { path: "/v1/payments", body, about: id, idempotency_key: None })
+                Ok(Self { path: "/v1/payments", body, about: about(id), idempotency_key: None })
             }
             Envelope { payment: None, label: Some(label), idempotency_key } => {
                 let LabelOf { payment } = serde_json::from_str(label.get())
                     .map_err(|error| format!("{error} in `label`, expected a `payment` that is a string"))?;
-                let idempotency_key = idempotency_key.or_else(|| message.name.clone());
-                Ok(Self { path: "/v1/labels", body: label.get().to_owned(), about: payment, idempotency_key })
+                // Without a key, the server would record the label again if the message comes again.
+                let key = idempotency_key
+                    .or_else(|| message.name.clone())
+                    .ok_or("found neither an `idempotency_key` nor an id of the message, expected one of them")?;
+                key.parse::<IdempotencyKey>().map_err(|why| format!("the idempotency key {key:?}: {why}"))?;
+                let body = label.get().to_owned();
+                Ok(Self { path: "/v1/labels", body, about: about(payment), idempotency_key: Some(key) })
             }
             Envelope { payment: Some(_), label: None, idempotency_key: Some(_) } => {
                 Err("found an `idempotency_key` beside `payment`, expected it beside `label` only: a payment has an id"
@@ -138,6 +149,11 @@ impl Command {
             Envelope { .. } => Err(format!("found none or several commands, {EXPECTED}")),
         }
     }
+}
+
+/// The same text for the same payment, however its id was written.
+fn about(id: String) -> String {
+    id.parse::<types::PaymentId>().map_or(id, |id| id.to_string())
 }
 
 type Make = fn(toml::Table, usize) -> Result<Box<dyn Inlet>, String>;

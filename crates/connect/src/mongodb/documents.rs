@@ -5,7 +5,6 @@
 
 use std::fmt::Write as _;
 
-use engine::PlainValue;
 use ledger::{Book, MetadataOf};
 use mongodb::bson::{self, Bson, DateTime, Document, doc};
 use serde::Serialize;
@@ -105,15 +104,9 @@ pub(super) fn read_transfer(document: Document) -> Result<TransferDocument, Faul
 /// A payment, without its changes and labels.
 pub(super) fn payment(row: &PaymentRow) -> Result<Document, Fault> {
     let mut document = document(&PaymentDocument::from(row), PAYMENT_DATES)?;
-    let entities: Vec<Bson> = row
-        .decided
-        .attributes
-        .iter()
-        .filter_map(|(name, value)| {
-            let PlainValue::Entity(token) = value else { return None };
-            Some(doc! {"name": name.to_string(), "token": token.to_string()}.into())
-        })
-        .collect();
+    let entity = |name: String, token: String| doc! {"name": name, "token": token};
+    let entities = row.entities().map(|(name, token)| entity(name.to_string(), token.to_string()).into());
+    let entities: Vec<Bson> = entities.collect();
     document.insert("entities", entities);
     let sequence = integer(row.now.sequence.get())?;
     document.insert("as_of", doc! {"status": sequence, "amount": sequence, "label": 0_i64});

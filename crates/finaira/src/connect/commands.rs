@@ -260,6 +260,11 @@ impl Sender {
         }
         let mut response = match request.send(command.body.as_bytes()) {
             Ok(response) => response,
+            // It was not sent, and never can be.
+            Err(error @ (ureq::Error::Http(_) | ureq::Error::BadUri(_))) => {
+                let problem = Problem::new(ErrorCode::InvalidHeader, error.to_string());
+                return Outcome::Refused(serde_json::to_string(&problem.body()).unwrap_or_default());
+            }
             Err(error) => return Outcome::Again(format!("cannot reach {}: {error}", self.url), None),
         };
         let status = response.status().as_u16();
@@ -271,7 +276,9 @@ impl Sender {
             Ok(body) => body,
             Err(error) => return Outcome::Again(format!("cannot read an answer of {}: {error}", self.url), None),
         };
-        if is_about_the_command(status) {
+        // A tenant gets its first policy at some time.
+        let waits_for_policy = body.contains(&format!("\"code\":\"{}\"", ErrorCode::NoActivePolicy.name()));
+        if is_about_the_command(status) && !waits_for_policy {
             Outcome::Refused(body)
         } else {
             Outcome::Again(format!("{} answered with {status}: {body}", self.url), wait.map(Duration::from_secs))

@@ -45,7 +45,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// The configuration: tenants and targets
+    /// The configuration: tenants, targets and commands
     #[arg(long, env = "FINAIRA_CONNECT_CONFIG", value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// End when the targets have everything that the servers had at the start
@@ -227,7 +227,11 @@ impl Running {
                 let thread = std::thread::Builder::new().name(format!("target-{name}"));
                 thread
                     .spawn(move || {
+                        let status = Arc::clone(&work.status);
                         let result = survived(|| work.run(made));
+                        if let Err(error) = &result {
+                            status.fault(&error.to_string());
+                        }
                         // The receiver is gone only while the process ends.
                         let _is_heard = said.blocking_send((Of::Target(name), result)).is_ok();
                     })

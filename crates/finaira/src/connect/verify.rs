@@ -113,6 +113,12 @@ fn show(name: &str, verified: &Verification) -> anyhow::Result<()> {
     if verified.repeated > 0 {
         outln!("{} events are there more than once, with the same id.", thousands(verified.repeated.into()))?;
     }
+    if verified.unchecked > 0 {
+        let count = thousands(verified.unchecked.into());
+        outln!(
+            "Whether events of the {count} entries after {position} are missing was not checked: the next batch says that they are there."
+        )?;
+    }
     if verified.is_right() {
         outln!("The copy is equal to the journal.")?;
         return Ok(());
