@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 use crate::target::Fault;
 
 /// The header of a dead letter with the problem document.
+#[cfg(any(feature = "kafka", feature = "rabbitmq"))]
 const PROBLEM: &str = "finaira-problem";
 /// The header of a dead letter with the name of the message.
 #[cfg(feature = "kafka")]

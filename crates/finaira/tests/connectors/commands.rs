@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn kafka_commands_have_one_effect() {
-    let Some(service) = Service::up("kafka", "FINAIRA_REQUIRE_KAFKA") else { return };
+    let Some(service) = Service::up("kafka", "FINAIRA_REQUIRE_KAFKA_COMMANDS") else { return };
     let brokers = service.text("/url").to_owned();
     let settings = format!(
         "kind = \"kafka\"\nbrokers = {brokers:?}\ntopic = \"commands\"\ngroup = \"finaira\"\ndead_letters = \"dead\""
@@ -107,6 +107,7 @@ fn each_has_one_effect(broker: &impl Broker, settings: &str) {
 
     let problems = eventually_within(PATIENCE, || {
         let found = problems(broker);
+        println!("{} of {} dead letters", found.len(), 2 * (labels + 1));
         (found.len() == 2 * (labels + 1)).then_some(found)
     });
     connector.kill();
