@@ -184,6 +184,9 @@ pub fn inlet(kind: &str, settings: toml::Table, in_flight: usize) -> Result<Box<
 mod tests {
     use super::*;
 
+    /// The payment 7, as the API shows its id.
+    const SEVEN: &str = "00000000-0000-0000-0000-000000000007";
+
     fn read(body: &str) -> Result<Command, String> {
         let place = Place { lane: 0, number: 7 };
         Command::read(&Message { place, name: Some("topic/0/7".to_owned()), key: None, body: body.into() })
@@ -192,7 +195,7 @@ mod tests {
     #[test]
     fn a_payment_is_sent_as_it_arrived() {
         let command = read(r#"{"payment": {"id": "7",  "amount": "1.50"}}"#).expect("a command");
-        assert_eq!((command.path, command.about.as_str()), ("/v1/payments", "7"));
+        assert_eq!((command.path, command.about.as_str()), ("/v1/payments", SEVEN));
         assert_eq!(command.body, r#"{"id": "7",  "amount": "1.50"}"#);
         assert_eq!(command.idempotency_key, None, "its id says that it is the same");
     }
@@ -200,10 +203,12 @@ mod tests {
     #[test]
     fn a_label_has_a_key() {
         let command = read(r#"{"label": {"payment": "7", "label": "fraud"}}"#).expect("a command");
-        assert_eq!((command.path, command.about.as_str()), ("/v1/labels", "7"));
+        assert_eq!((command.path, command.about.as_str()), ("/v1/labels", SEVEN));
         assert_eq!(command.idempotency_key.as_deref(), Some("topic/0/7"));
         let command = read(r#"{"label": {"payment": "7"}, "idempotency_key": "a"}"#).expect("a command");
         assert_eq!(command.idempotency_key.as_deref(), Some("a"));
+        let error = read(r#"{"label": {"payment": "7"}, "idempotency_key": "a b"}"#).expect_err("a space");
+        assert!(error.contains("the idempotency key \"a b\""), "{error}");
     }
 
     #[test]
