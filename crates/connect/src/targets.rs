@@ -10,10 +10,10 @@ type Make = fn(toml::Table) -> Result<Box<dyn Target>, String>;
 
 /// The kinds of targets that this build has, with the name of each in the configuration.
 pub const KINDS: &[(&str, Make)] = &[
-    #[cfg(feature = "cassandra")]
-    ("cassandra", crate::cassandra::make),
     #[cfg(feature = "objects")]
     (crate::objects::ARCHIVE, crate::objects::make_archive),
+    #[cfg(feature = "cassandra")]
+    ("cassandra", crate::cassandra::make),
     #[cfg(feature = "kafka")]
     ("kafka", crate::kafka::make),
     #[cfg(feature = "mongodb")]

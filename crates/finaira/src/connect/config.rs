@@ -312,7 +312,7 @@ mod tests {
             assert!(format!("{error:#}").contains(expected), "{error:#}");
         }
         for (kind, settings, expected) in [
-            ("oracle", "", "found the kind `oracle`, expected one of `archive`, `kafka`"),
+            ("oracle", "", "found the kind `oracle`, expected one of `archive`, `cassandra`, `kafka`"),
             ("postgres", "uri = \"x\"", "unknown field `uri`"),
             ("postgres", "url = \"postgresql://h/d\"\nschema = \"A b\"", "found the schema `A b`"),
         ] {
