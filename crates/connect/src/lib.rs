@@ -8,8 +8,6 @@
 //! The targets are modules behind features, because each needs a client library. This crate has no clock and no threads of its own.
 
 mod batch;
-#[cfg(any(feature = "cassandra", feature = "mongodb"))]
-mod blocking;
 mod cache;
 mod commands;
 mod connector;
@@ -23,7 +21,7 @@ mod fold;
 #[cfg(any(feature = "kafka", feature = "nats", feature = "rabbitmq"))]
 mod outgoing;
 mod rows;
-#[cfg(any(feature = "nats", feature = "rabbitmq"))]
+#[cfg(any(feature = "cassandra", feature = "mongodb", feature = "nats", feature = "objects", feature = "rabbitmq"))]
 mod runtime;
 mod source;
 mod status;

@@ -87,8 +87,14 @@ pub trait Target: Send + fmt::Debug {
         true
     }
 
-    /// Reads all events in the target, in any order, and passes each with its sequence and its JSON to `each`. Only targets that keep events are
-    /// asked.
+    /// The lane in which the target keeps the event of this entry. Within a lane, events are in order and none is left out, so a lane that has an
+    /// event has all earlier ones. Only asked after [`Target::events`].
+    fn lane(&self, _entry: &Entry) -> i32 {
+        0
+    }
+
+    /// Reads all events in the target, in any order, and passes each with its lane, its sequence and its JSON to `each`. Only targets that keep
+    /// events are asked.
     ///
     /// # Errors
     /// When the target cannot be read, or does not keep what it was given, or `each` fails.
@@ -115,8 +121,8 @@ pub trait Target: Send + fmt::Debug {
     fn look(&mut self) -> Result<Option<(Cursor, Counts)>, Fault>;
 }
 
-/// Takes an event that was read from a target: its sequence and its JSON.
-pub type EachEvent<'e> = dyn FnMut(Seq, &[u8]) -> Result<(), Fault> + 'e;
+/// Takes an event that was read from a target: its lane, its sequence and its JSON.
+pub type EachEvent<'e> = dyn FnMut(i32, Seq, &[u8]) -> Result<(), Fault> + 'e;
 
 impl Target for Box<dyn Target> {
     fn open(&mut self) -> Result<Cursor, Fault> {
@@ -161,6 +167,10 @@ impl Target for Box<dyn Target> {
 
     fn keeps(&self, entry: &Entry) -> bool {
         (**self).keeps(entry)
+    }
+
+    fn lane(&self, entry: &Entry) -> i32 {
+        (**self).lane(entry)
     }
 
     fn events(&mut self, each: &mut EachEvent<'_>) -> Result<(), Fault> {

@@ -42,7 +42,7 @@ pub struct Verification {
     pub described: Vec<String>,
     /// Events that are in the target more than once, with the same id. Only some targets may have them.
     pub repeated: u64,
-    /// Entries at the end of the journal whose events may be missing: what the target says about itself is older than they are.
+    /// Events of the journal that the target may not have got yet: nothing later of their lane is in it.
     pub unchecked: u64,
 }
 

@@ -1,5 +1,7 @@
 //! Compares the events in a target with the journal.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use types::Seq;
 
@@ -22,6 +24,8 @@ struct Comparing<'s> {
     /// Those that were read from the target and not compared yet.
     read: Vec<(Seq, Vec<u8>)>,
     seen: Bits,
+    /// The highest sequence in each lane.
+    highest: BTreeMap<i32, u64>,
     repeated: u64,
     findings: Findings,
 }
@@ -35,11 +39,13 @@ pub(crate) fn verify(
     (each, from): (u64, Seq),
 ) -> Result<Verification, Ended> {
     let last = source.arrived().last;
-    let (read, seen) = (Vec::with_capacity(EVENTS_AT_ONCE), Bits::default());
+    let (read, seen, highest) = (Vec::with_capacity(EVENTS_AT_ONCE), Bits::default(), BTreeMap::new());
     let mut comparing =
-        Comparing { source, last, each: each.max(1), read, seen, repeated: 0, findings: Findings::default() };
+        Comparing { source, last, each: each.max(1), read, seen, highest, repeated: 0, findings: Findings::default() };
     let mut failed = None;
-    let done = target.events(&mut |seq, event| {
+    let done = target.events(&mut |lane, seq, event| {
+        let highest = comparing.highest.entry(lane).or_default();
+        *highest = seq.get().max(*highest);
         comparing.read.push((seq, event.to_vec()));
         if comparing.read.len() < EVENTS_AT_ONCE {
             return Ok(());
@@ -83,16 +89,21 @@ impl Comparing<'_> {
         Ok(())
     }
 
-    /// Looks for missing events up to the cursor. Those after it may be there or not.
+    /// Looks for missing events: those up to the cursor, and those before the last one of their lane. Later ones may be on their way.
     fn finish(mut self, target: &dyn Target, cursor: &Cursor, from: Seq) -> Result<Verification, Ended> {
         let mut next = from;
-        let mut expected = 0;
-        while next <= cursor.position {
+        let (mut expected, mut unchecked) = (0, 0);
+        while next <= self.last {
             let read = self.source.read(next, EVENTS_AT_ONCE)?;
             for run in &read.runs {
-                for seq in run.first().max(next).get()..=run.last().min(cursor.position).get() {
+                for seq in run.first().max(next).get()..=run.last().min(self.last).get() {
                     let Some(item) = run.get(Seq::new(seq)) else { continue };
                     if !target.keeps(&item.entry) {
+                        continue;
+                    }
+                    let highest = self.highest.get(&target.lane(&item.entry)).copied().unwrap_or_default();
+                    if seq > highest.max(cursor.position.get()) {
+                        unchecked += 1;
                         continue;
                     }
                     expected += 1;
@@ -105,7 +116,6 @@ impl Comparing<'_> {
             next = last.next();
         }
         let expected = Counts { events: expected, ..Counts::default() };
-        let unchecked = self.last.get().saturating_sub(cursor.position.get());
         Ok(Verification { repeated: self.repeated, unchecked, ..self.findings.of(cursor, expected) })
     }
 }

@@ -29,9 +29,9 @@ use scylla::value::{CqlValue, Row};
 use serde::Deserialize;
 
 use crate::batch::Batch;
-use crate::blocking::{Blocking, answered};
 use crate::cursor::Cursor;
 use crate::documents::{Documents, PaymentDocument};
+use crate::runtime::{Blocking, answered};
 use crate::source::hex;
 use crate::tables::{self, Take as _};
 use crate::target::{Counts, Fault, Needs, Target, Wanted, confirmed};

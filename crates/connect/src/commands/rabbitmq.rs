@@ -18,6 +18,7 @@ use serde::Deserialize;
 use super::{Inlet, Message, Place};
 use crate::rabbitmq::address::Address;
 use crate::rabbitmq::client::{self, ask, fault, short};
+use crate::runtime::{Blocking, within};
 use crate::target::Fault;
 use crate::targets::secret;
 
@@ -81,7 +82,7 @@ struct Opened {
     commands: Channel,
     dead: Channel,
     _connection: Connection,
-    runtime: client::Owned,
+    blocking: Blocking,
 }
 
 impl Queue {
@@ -92,7 +93,7 @@ impl Queue {
                 let channel = ask("no channel was opened", connection.create_channel()).await?;
                 let passive = QueueDeclareOptions { passive: true, durable: true, ..QueueDeclareOptions::default() };
                 let declared = channel.queue_declare(short(name), passive, FieldTable::default());
-                match crate::runtime::within(client::ANSWER_WITHIN, "a queue was not described", declared).await? {
+                match within(client::ANSWER_WITHIN, "a queue was not described", declared).await? {
                     Ok(_queue) => true,
                     Err(error) if client::is_not_found(&error) => false,
                     Err(error) => return Err(fault(&error)),
@@ -125,18 +126,18 @@ impl Queue {
 impl Inlet for Queue {
     fn open(&mut self) -> Result<(), Fault> {
         self.opened = None;
-        let runtime = client::Owned::new()?;
-        let (messages, commands, dead, connection) = runtime.run(self.connect())?;
+        let blocking = client::runtime()?;
+        let (messages, commands, dead, connection) = blocking.wait(self.connect())?;
         self.connections = self.connections.wrapping_add(1);
-        self.opened = Some(Opened { messages, commands, dead, _connection: connection, runtime });
+        self.opened = Some(Opened { messages, commands, dead, _connection: connection, blocking });
         Ok(())
     }
 
     fn next(&mut self, wait: Duration) -> Result<Option<Message>, Fault> {
         let lane = self.connections;
-        let Opened { messages, runtime, .. } = self.opened()?;
+        let Opened { messages, blocking, .. } = self.opened()?;
         // An elapsed time is no error here.
-        let next = runtime.run(async { Ok(tokio::time::timeout(wait, messages.next()).await.ok()) })?;
+        let next = blocking.wait(async { Ok(tokio::time::timeout(wait, messages.next()).await.ok()) })?;
         let Some(next) = next else { return Ok(None) };
         let delivery = next.ok_or_else(|| Fault::Unreachable("the connection was closed".to_owned()))?;
         let delivery = delivery.map_err(|error| fault(&error))?;
@@ -150,9 +151,9 @@ impl Inlet for Queue {
         if place.lane != self.connections {
             return Ok(());
         }
-        let Opened { commands, runtime, .. } = self.opened()?;
-        runtime
-            .run(ask("an acknowledgement was not sent", commands.basic_ack(place.number, BasicAckOptions::default())))
+        let Opened { commands, blocking, .. } = self.opened()?;
+        blocking
+            .wait(ask("an acknowledgement was not sent", commands.basic_ack(place.number, BasicAckOptions::default())))
     }
 
     fn refuse(&mut self, message: &Message, problem: &str) -> Result<(), Fault> {
@@ -160,7 +161,7 @@ impl Inlet for Queue {
             return Ok(());
         }
         let dead_letters = short(&self.settings.dead_letters);
-        let Opened { dead, runtime, .. } = self.opened()?;
+        let Opened { dead, blocking, .. } = self.opened()?;
         let mut headers = FieldTable::default();
         headers.insert(super::PROBLEM.into(), AMQPValue::LongString(problem.into()));
         let mut properties = BasicProperties::default().with_delivery_mode(client::PERSISTENT).with_headers(headers);
@@ -172,7 +173,7 @@ impl Inlet for Queue {
             // The exchange without a name sends it to the queue of that name.
             let sent = dead.basic_publish("".into(), dead_letters, options, &message.body, properties);
             let confirm = ask("a dead letter was not sent", sent).await?;
-            let confirmed = crate::runtime::within(STORE_WITHIN, "a dead letter was not confirmed", confirm).await?;
+            let confirmed = within(STORE_WITHIN, "a dead letter was not confirmed", confirm).await?;
             match confirmed.map_err(|error| fault(&error))? {
                 Confirmation::Ack(None) => Ok(()),
                 Confirmation::Ack(Some(_)) => Err(Fault::Refused("the queue for dead letters was deleted".to_owned())),
@@ -181,7 +182,7 @@ impl Inlet for Queue {
                 }
             }
         };
-        runtime.run(stored)?;
+        blocking.wait(stored)?;
         self.done(message.place)
     }
 }

@@ -126,13 +126,15 @@ pub(crate) fn check_topic(topic: &str) -> Result<(), String> {
 pub(crate) fn make(table: toml::Table) -> Result<Box<dyn Target>, String> {
     let settings: Settings = table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
     settings.check()?;
-    Ok(Box::new(Kafka { settings, opened: None }))
+    Ok(Box::new(Kafka { settings, opened: None, partitions_read: 0 }))
 }
 
 /// A topic with the events of a journal.
 struct Kafka {
     settings: Settings,
     opened: Option<Opened>,
+    /// The number of partitions when all events were read.
+    partitions_read: i32,
 }
 
 impl std::fmt::Debug for Kafka {
@@ -253,7 +255,12 @@ impl Target for Kafka {
     fn events(&mut self, each: &mut EachEvent<'_>) -> Result<(), Fault> {
         let reader = Reader::connect(&self.settings)?;
         let Some(partitions) = reader.partitions()? else { return Ok(()) };
+        self.partitions_read = partitions;
         reader.all(partitions, each)
+    }
+
+    fn lane(&self, entry: &Entry) -> i32 {
+        partition_of(subject(&entry.fact).as_deref(), self.partitions_read)
     }
 
     fn look(&mut self) -> Result<Option<(Cursor, Counts)>, Fault> {

@@ -171,7 +171,7 @@ impl<'s> Reader<'s> {
                     let (partition, next) = (record.partition(), record.offset() + 1);
                     // A record after the end that was asked for.
                     let Some(end) = ends.get(&partition).copied() else { continue };
-                    each(mark::read(&record)?.seq, record.payload().unwrap_or_default())?;
+                    each(partition, mark::read(&record)?.seq, record.payload().unwrap_or_default())?;
                     if next >= end {
                         ends.remove(&partition);
                     }

@@ -31,9 +31,9 @@ use serde::Deserialize;
 use types::{AccountId, Seq};
 
 use crate::batch::Batch;
-use crate::blocking::{Blocking, answered};
 use crate::cursor::Cursor;
 use crate::documents::Documents;
+use crate::runtime::{Blocking, answered};
 use crate::source::{hex, unhex};
 use crate::target::{Counts, Fault, Needs, Target, Wanted, confirmed};
 use crate::targets::secret;

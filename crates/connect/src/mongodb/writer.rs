@@ -13,9 +13,9 @@ use types::{AccountId, PaymentId};
 use super::documents::{self, Part, integer};
 use super::faults::{Written, fault};
 use super::{COMMAND_BYTES_MAX, INSERTS_AT_ONCE, UNANSWERED_MAX};
-use crate::blocking::answered;
 use crate::documents::state_name;
 use crate::rows::{MetadataRow, PaymentNow, PaymentRow, Rows};
+use crate::runtime::answered;
 use crate::target::Fault;
 
 /// Writes with one connection, in a transaction if there is a session.

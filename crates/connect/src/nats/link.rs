@@ -249,7 +249,7 @@ impl Link {
                         "message {number} of the stream `{name}` was not written by a connector: {why}"
                     ))
                 })?;
-                each(found.seq, &read.payload)?;
+                each(0, found.seq, &read.payload)?;
             }
             next = end;
         }

@@ -17,7 +17,6 @@ use std::path::PathBuf;
 use datadir::Secret;
 use engine::Entry;
 use serde::Deserialize;
-use tokio::runtime::Runtime;
 use types::Seq;
 
 use self::link::{Link, Tail};
@@ -28,7 +27,7 @@ use crate::cursor::Cursor;
 use crate::documents::Documents;
 use crate::events::{CloudEvent, event_id, subject};
 use crate::outgoing::{Kinds, Outgoing, outgoing};
-use crate::runtime;
+use crate::runtime::Blocking;
 use crate::target::{Counts, EachEvent, Fault, Needs, Target, Wanted};
 use crate::targets::secret;
 
@@ -134,7 +133,7 @@ struct Nats {
 struct Opened {
     // Dropped first, because its tasks belong to the runtime.
     link: Link,
-    runtime: Runtime,
+    blocking: Blocking,
     writer: Writer,
     /// The number of the last message.
     last_message: u64,
@@ -163,8 +162,8 @@ impl Opened {
 
     fn write(&mut self, settings: &Settings, batch: &Batch, before: &Cursor) -> Result<(), Fault> {
         let mark = Mark::new(before, self.writer).text()?;
-        let Self { link, runtime, last_message, last, source, writer } = self;
-        let sent = runtime.block_on(async {
+        let Self { link, blocking, last_message, last, source, writer } = self;
+        let sent = blocking.run(async {
             let mut sending = link.sending(*last_message);
             for out in outgoing(batch, before) {
                 let Outgoing { seq, item, origin } = out?;
@@ -191,7 +190,7 @@ impl Opened {
                 Ok(())
             }
             Err(link::Failed::Fault(fault)) => Err(fault),
-            Err(link::Failed::NotLast) => Err(runtime.block_on(who_wrote(link, settings, *writer, before))),
+            Err(link::Failed::NotLast) => Err(blocking.run(who_wrote(link, settings, *writer, before))),
         }
     }
 }
@@ -211,12 +210,12 @@ async fn who_wrote(link: &Link, settings: &Settings, own: Writer, before: &Curso
 impl Target for Nats {
     fn open(&mut self) -> Result<Cursor, Fault> {
         self.opened = None;
-        let runtime = runtime::runtime()?;
-        let link = runtime.block_on(Link::connect(&self.settings, self.password.as_ref()))?;
-        let (tail, writer, last_message) = runtime.block_on(Opened::take_over(&self.settings, &link))?;
+        let blocking = Blocking::new()?;
+        let link = blocking.run(Link::connect(&self.settings, self.password.as_ref()))?;
+        let (tail, writer, last_message) = blocking.run(Opened::take_over(&self.settings, &link))?;
         let cursor = tail.cursor()?;
         let (last, source) = tail.found.map_or_else(Default::default, |found| (found.seq, found.source));
-        self.opened = Some(Opened { link, runtime, writer, last_message, last, source });
+        self.opened = Some(Opened { link, blocking, writer, last_message, last, source });
         Ok(cursor)
     }
 
@@ -244,8 +243,8 @@ impl Target for Nats {
     }
 
     fn idle(&mut self) -> Result<(), Fault> {
-        let Some(Opened { link, runtime, .. }) = &self.opened else { return Ok(()) };
-        let result = runtime.block_on(link.idle());
+        let Some(Opened { link, blocking, .. }) = &self.opened else { return Ok(()) };
+        let result = blocking.run(link.idle());
         if result.is_err() {
             self.opened = None;
         }
@@ -257,15 +256,15 @@ impl Target for Nats {
     }
 
     fn events(&mut self, each: &mut EachEvent<'_>) -> Result<(), Fault> {
-        let runtime = runtime::runtime()?;
-        let link = runtime.block_on(Link::connect(&self.settings, self.password.as_ref()))?;
-        runtime.block_on(link.all(&self.settings, each))
+        let blocking = Blocking::new()?;
+        let link = blocking.run(Link::connect(&self.settings, self.password.as_ref()))?;
+        blocking.run(link.all(&self.settings, each))
     }
 
     fn look(&mut self) -> Result<Option<(Cursor, Counts)>, Fault> {
-        let runtime = runtime::runtime()?;
-        let link = runtime.block_on(Link::connect(&self.settings, self.password.as_ref()))?;
-        let tail = runtime.block_on(link.tail(&self.settings))?;
+        let blocking = Blocking::new()?;
+        let link = blocking.run(Link::connect(&self.settings, self.password.as_ref()))?;
+        let tail = blocking.run(link.tail(&self.settings))?;
         let found = tail.filter(|tail| tail.found.is_some());
         found.map(|tail| Ok((tail.cursor()?, Counts::default()))).transpose()
     }

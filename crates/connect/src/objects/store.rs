@@ -17,9 +17,9 @@ use object_store::{
     RetryConfig,
 };
 use serde::Deserialize;
-use tokio::runtime::Runtime;
 
 use super::Object;
+use crate::runtime::Blocking;
 use crate::target::Fault;
 use crate::targets::secret;
 
@@ -253,7 +253,7 @@ pub(super) enum Put {
 
 /// A place in an object store. Names are those after the prefix.
 pub(super) struct Store {
-    runtime: Runtime,
+    blocking: Blocking,
     client: Arc<dyn ObjectStore>,
     prefix: Path,
     /// How long one call may take, with all its retries.
@@ -272,15 +272,14 @@ impl Store {
     /// # Errors
     /// When a setting cannot be used.
     pub(super) fn new(settings: &Settings) -> Result<Self, Fault> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Fault::Unreachable(format!("cannot start a runtime: {error}")))?;
+        let blocking = Blocking::new()?;
         // Some clients look for a runtime when they are made.
         let made = {
-            let _entered = runtime.enter();
+            let _entered = blocking.enter();
             settings.client()
         };
         let (client, prefix) = made.map_err(Fault::Refused)?;
-        Ok(Self { runtime, client, prefix, time_out: Duration::from_secs(settings.time_out_s.saturating_mul(2)) })
+        Ok(Self { blocking, client, prefix, time_out: Duration::from_secs(settings.time_out_s.saturating_mul(2)) })
     }
 
     fn path(&self, name: &str) -> Result<Path, Fault> {
@@ -290,7 +289,7 @@ impl Store {
     }
 
     fn wait<T>(&self, what: &str, name: &str, call: impl Future<Output = Result<T, Error>>) -> Result<T, Fault> {
-        let called = self.runtime.block_on(async { tokio::time::timeout(self.time_out, call).await });
+        let called = self.blocking.run(async { tokio::time::timeout(self.time_out, call).await });
         let failed = |error: &Error| fault(&format!("cannot {what} `{name}`"), error);
         let called = called.map_err(|_elapsed| {
             Fault::Unreachable(format!("cannot {what} `{name}`: no answer within {} s", self.time_out.as_secs()))
@@ -326,7 +325,7 @@ impl Store {
                 }
             });
         }
-        self.runtime.block_on(stream::iter(calls).buffered(REQUESTS_MAX).try_collect())
+        self.blocking.run(stream::iter(calls).buffered(REQUESTS_MAX).try_collect())
     }
 
     /// Reads an object; `None` if there is none.

@@ -6,10 +6,9 @@ use datadir::Secret;
 use lapin::types::ShortString;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{Connection, ConnectionProperties};
-use tokio::runtime::{Builder, Runtime};
 
 use super::address::Address;
-use crate::runtime::within;
+use crate::runtime::{Blocking, within};
 use crate::target::Fault;
 
 /// How long a broker may leave a question without an answer.
@@ -23,31 +22,8 @@ const PASSING: [u16; 3] = [320, 506, 541];
 const NOT_FOUND: u16 = 404;
 
 /// A runtime for the client, which has a thread of its own for the connection and needs tasks that run at any time.
-pub(crate) struct Owned(Option<Runtime>);
-
-impl Owned {
-    pub(crate) fn new() -> Result<Self, Fault> {
-        let built = Builder::new_multi_thread().worker_threads(1).thread_name("rabbitmq").enable_all().build();
-        built
-            .map(|runtime| Self(Some(runtime)))
-            .map_err(|error| Fault::Unreachable(format!("cannot start the client: {error}")))
-    }
-
-    pub(crate) fn run<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-        match &self.0 {
-            Some(runtime) => runtime.block_on(work),
-            None => Err(Fault::Unreachable("the client has ended".to_owned())),
-        }
-    }
-}
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        // Without waiting for a broker that does not answer.
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
+pub(crate) fn runtime() -> Result<Blocking, Fault> {
+    Blocking::with_thread("rabbitmq")
 }
 
 /// Connects to a broker.

@@ -29,7 +29,7 @@ use crate::cursor::Cursor;
 use crate::documents::Documents;
 use crate::events::{CLOUD_EVENT, CloudEvent, event_id, subject};
 use crate::outgoing::{Outgoing, outgoing};
-use crate::runtime::within;
+use crate::runtime::{Blocking, within};
 use crate::target::{Counts, Fault, Needs, Target, Wanted};
 
 /// How long a broker may leave a message without a confirmation.
@@ -72,7 +72,7 @@ struct Record {
 struct Opened {
     // Dropped first, because its tasks belong to the runtime.
     link: Link,
-    runtime: client::Owned,
+    blocking: Blocking,
     writer: String,
 }
 
@@ -315,11 +315,11 @@ impl Waiting {
 impl Target for Exchange {
     fn open(&mut self) -> Result<Cursor, Fault> {
         self.opened = None;
-        let runtime = client::Owned::new()?;
-        let link = runtime.run(Link::connect(&self.common, true))?;
+        let blocking = client::runtime()?;
+        let link = blocking.wait(Link::connect(&self.common, true))?;
         let Some(link) = link else { return Err(Fault::Unreachable("the cursor was not created".to_owned())) };
         let writer = format!("{:08x}{:08x}", chance(), chance());
-        let opened = self.opened.insert(Opened { link, runtime, writer });
+        let opened = self.opened.insert(Opened { link, blocking, writer });
         let copied = opened.run(async |link, writer| link.take_over(writer).await);
         let cursor = copied.and_then(|copied| copied.map_or_else(|| Ok(Cursor::start()), |copied| copied.cursor()));
         if cursor.is_err() {
@@ -362,10 +362,10 @@ impl Target for Exchange {
     }
 
     fn look(&mut self) -> Result<Option<(Cursor, Counts)>, Fault> {
-        let runtime = client::Owned::new()?;
-        let link = runtime.run(Link::connect(&self.common, false))?;
+        let blocking = client::runtime()?;
+        let link = blocking.wait(Link::connect(&self.common, false))?;
         let Some(link) = link else { return Ok(None) };
-        let mut opened = Opened { link, runtime, writer: String::new() };
+        let mut opened = Opened { link, blocking, writer: String::new() };
         let newest = opened.run(async |link, _| {
             let mut newest = None;
             // The records arrive one soon after the other.
@@ -380,8 +380,8 @@ impl Target for Exchange {
 
 impl Opened {
     fn run<T>(&mut self, work: impl AsyncFnOnce(&mut Link, &str) -> Result<T, Fault>) -> Result<T, Fault> {
-        let Self { link, runtime, writer } = self;
-        runtime.run(work(link, writer))
+        let Self { link, blocking, writer } = self;
+        blocking.wait(work(link, writer))
     }
 }
 

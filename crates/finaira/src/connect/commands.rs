@@ -15,6 +15,7 @@ use anyhow::{Context as _, anyhow};
 use api::{ErrorCode, Problem};
 use connect::{Command, Fault, Inlet, Message, Stop};
 use datadir::Secret;
+use serde::Deserialize;
 use serde::de::IgnoredAny;
 use ureq::Agent;
 
@@ -276,9 +277,7 @@ impl Sender {
             Ok(body) => body,
             Err(error) => return Outcome::Again(format!("cannot read an answer of {}: {error}", self.url), None),
         };
-        // A tenant gets its first policy at some time.
-        let waits_for_policy = body.contains(&format!("\"code\":\"{}\"", ErrorCode::NoActivePolicy.name()));
-        if is_about_the_command(status) && !waits_for_policy {
+        if is_about_the_command(status, &body) {
             Outcome::Refused(body)
         } else {
             Outcome::Again(format!("{} answered with {status}: {body}", self.url), wait.map(Duration::from_secs))
@@ -286,9 +285,18 @@ impl Sender {
     }
 }
 
-/// Whether an answer with this status says that the server will never carry out the command. Others are about the credential, the server, or the moment.
-fn is_about_the_command(status: u16) -> bool {
-    (400..500).contains(&status) && ![401, 403, 408, 429].contains(&status)
+/// The code of a problem document.
+#[derive(Deserialize)]
+struct Coded {
+    code: String,
+}
+
+/// Whether an answer says that the server will never carry out the command. Others are about the credential, the server, or the moment: a tenant
+/// gets its first policy at some time, and what is no problem document comes from somebody between.
+fn is_about_the_command(status: u16, body: &str) -> bool {
+    let is_about_it = (400..500).contains(&status) && ![401, 403, 408, 429].contains(&status);
+    let coded = serde_json::from_str(body);
+    is_about_it && coded.is_ok_and(|Coded { code }| code != ErrorCode::NoActivePolicy.name())
 }
 
 #[cfg(test)]
@@ -297,12 +305,15 @@ mod tests {
 
     #[test]
     fn only_what_is_wrong_with_a_command_makes_it_a_dead_letter() {
+        let problem = r#"{"code": "request_id_reused"}"#;
         for status in [400, 404, 409, 413, 422] {
-            assert!(is_about_the_command(status), "{status}");
+            assert!(is_about_the_command(status, problem), "{status}");
+            assert!(!is_about_the_command(status, "<html>"), "{status} of a proxy");
         }
         for status in [301, 401, 403, 408, 429, 500, 503] {
-            assert!(!is_about_the_command(status), "{status}");
+            assert!(!is_about_the_command(status, problem), "{status}");
         }
+        assert!(!is_about_the_command(409, r#"{"code": "no_active_policy"}"#), "it gets one later");
     }
 
     #[test]

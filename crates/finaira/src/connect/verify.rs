@@ -115,9 +115,7 @@ fn show(name: &str, verified: &Verification) -> anyhow::Result<()> {
     }
     if verified.unchecked > 0 {
         let count = thousands(verified.unchecked.into());
-        outln!(
-            "Whether events of the {count} entries after {position} are missing was not checked: the next batch says that they are there."
-        )?;
+        outln!("The target may not have got the last {count} events of the journal yet.")?;
     }
     if verified.is_right() {
         outln!("The copy is equal to the journal.")?;

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn kafka_commands_have_one_effect() {
-    let Some(service) = Service::up("kafka", "FINAIRA_REQUIRE_KAFKA_COMMANDS") else { return };
+    let Some(service) = Service::up("kafka", "FINAIRA_REQUIRE_KAFKA") else { return };
     let brokers = service.text("/url").to_owned();
     let settings = format!(
         "kind = \"kafka\"\nbrokers = {brokers:?}\ntopic = \"commands\"\ngroup = \"finaira\"\ndead_letters = \"dead\""
@@ -162,7 +162,8 @@ impl Kafka {
 impl Broker for Kafka {
     fn send(&self, messages: &[String]) {
         let mut producer = self.java("org.apache.kafka.tools.ConsoleProducer");
-        producer.args(["--topic", "commands", "--sync"]).stdin(Stdio::piped()).stdout(Stdio::null());
+        // Each message waits for its acknowledgement, and none for others.
+        producer.args(["--topic", "commands", "--sync", "--timeout", "0"]).stdin(Stdio::piped()).stdout(Stdio::null());
         let mut producer = producer.spawn().expect("the console producer starts");
         let mut input = producer.stdin.take().expect("its input is piped");
         input.write_all(format!("{}\n", messages.join("\n")).as_bytes()).expect("it reads");
@@ -171,7 +172,7 @@ impl Broker for Kafka {
     }
 
     fn dead_letters(&self) -> Vec<(String, String)> {
-        let mut consumer = self.java("org.apache.kafka.tools.ConsoleConsumer");
+        let mut consumer = self.java("org.apache.kafka.tools.consumer.ConsoleConsumer");
         consumer.args(["--topic", "dead", "--from-beginning", "--timeout-ms", "4000"]);
         consumer.args(["--property", "print.headers=true"]);
         let output = consumer.output().expect("the console consumer runs");
