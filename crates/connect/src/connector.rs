@@ -74,6 +74,7 @@ pub struct Connector<T> {
 
 impl<T: Target> Connector<T> {
     pub fn new(source: Arc<Source>, target: T, settings: Settings, status: Arc<Status>, stop: Arc<Stop>) -> Self {
+        status.reads(&source);
         let filter = Arc::clone(&settings.filter);
         let fold = Fold::new(!target.is_atomic(), target.needs() == Needs::Rows, filter);
         Self { source, target, settings, status, stop, fold }
@@ -143,7 +144,6 @@ impl<T: Target> Connector<T> {
         let mut waited = Duration::ZERO;
         while !self.is_stopped() && self.settings.until != Some(cursor.position) {
             let arrived = self.source.wait_after(cursor.position, WAIT);
-            self.status.arrived(arrived);
             if arrived.last > cursor.position {
                 let last = self.settings.until.map_or(arrived.last, |until| until.min(arrived.last));
                 if self.is_due(&cursor, arrived, waited)? {

@@ -90,6 +90,8 @@ pub struct Arrived {
     pub original: Option<Seq>,
     /// Whether no more entries will arrive.
     pub is_over: bool,
+    /// Until when the copy has all entries of the original; see [`Source::copied_until`].
+    pub copied_until: Timestamp,
 }
 
 /// What entries refer to.
@@ -136,7 +138,7 @@ impl Source {
             growing: Mutex::new(growing),
             known: RwLock::new(known),
             policies: Mutex::default(),
-            arrived: Mutex::new(Arrived { last, original: None, is_over: false }),
+            arrived: Mutex::new(Arrived { last, original: None, is_over: false, copied_until: Timestamp::ZERO }),
             more: Condvar::new(),
         })
     }
@@ -221,6 +223,12 @@ impl Source {
         arrived.last = last;
         arrived.original = arrived.original.max(original.map(|original| original.max(last)));
         self.more.notify_all();
+    }
+
+    /// Notes that the copy has every entry of the original that was decided until then.
+    pub fn copied_until(&self, moment: Timestamp) {
+        let mut arrived = lock(&self.arrived);
+        arrived.copied_until = arrived.copied_until.max(moment);
     }
 
     /// How many entries have arrived.

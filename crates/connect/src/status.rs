@@ -1,16 +1,18 @@
 //! What a connector reports about itself.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::Serialize;
 use types::{Seq, Timestamp};
 
-use crate::source::Arrived;
+use crate::source::Source;
 
 /// The state of a connector, which other threads read.
 #[derive(Debug)]
 pub struct Status {
     name: String,
+    /// What the connector reads. It says how long the journal is, also while the target cannot be reached.
+    source: OnceLock<Arc<Source>>,
     shown: Mutex<Shown>,
 }
 
@@ -21,6 +23,9 @@ pub struct Shown {
     pub position: u64,
     /// The last entry of the journal, as far as is known.
     pub journal: u64,
+    /// Until when the copy has all entries, in nanoseconds since 1970: when the server last said that there are no more, or when the last entry was
+    /// decided; 0 if nothing was copied yet.
+    pub copied_until_ns: u64,
     /// When the last entry in the target was decided, in nanoseconds since 1970.
     pub decided_at_ns: u64,
     /// Batches that were written since the start.
@@ -49,7 +54,7 @@ impl Shown {
 
 impl Status {
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), shown: Mutex::default() }
+        Self { name: name.to_owned(), source: OnceLock::new(), shown: Mutex::default() }
     }
 
     pub fn name(&self) -> &str {
@@ -57,7 +62,19 @@ impl Status {
     }
 
     pub fn shown(&self) -> Shown {
-        self.lock().clone()
+        let mut shown = self.lock().clone();
+        if let Some(source) = self.source.get() {
+            let arrived = source.arrived();
+            shown.journal = arrived.original.unwrap_or(arrived.last).get();
+            shown.copied_until_ns = arrived.copied_until.ns();
+        }
+        shown
+    }
+
+    /// Says what the connector reads, once.
+    pub(crate) fn reads(&self, source: &Arc<Source>) {
+        // A connector is made once.
+        let _is_first = self.source.set(Arc::clone(source)).is_ok();
     }
 
     pub(crate) fn opened(&self, position: Seq) {
@@ -65,10 +82,6 @@ impl Status {
         shown.opened += 1;
         shown.position = position.get();
         shown.fault = None;
-    }
-
-    pub(crate) fn arrived(&self, arrived: Arrived) {
-        self.lock().journal = arrived.original.unwrap_or(arrived.last).get();
     }
 
     pub(crate) fn wrote(&self, position: Seq, decided_at: Timestamp, rows: usize) {

@@ -128,12 +128,8 @@ pub(crate) struct Arguments {
     /// machine trusts
     #[arg(long, env = "FINAIRA_ISSUER_CA", value_name = "FILE")]
     issuer_ca: Option<PathBuf>,
-    /// Format of the logs
-    #[arg(long, env = "FINAIRA_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
-    log_format: LogFormat,
-    /// Least severe level to log
-    #[arg(long, env = "FINAIRA_LOG_LEVEL", default_value = "info")]
-    log_level: LevelFilter,
+    #[command(flatten)]
+    logs: Logs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -216,7 +212,7 @@ impl Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     arguments.check()?;
-    start_logs(arguments.log_format, arguments.log_level);
+    arguments.logs.start();
     let mut options = Options {
         data: arguments.data.clone(),
         layout: Layout { segment_bytes: arguments.segment_bytes, ..Layout::STANDARD },
@@ -432,20 +428,48 @@ pub(crate) fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 
     })
 }
 
-fn start_logs(format: LogFormat, level: LevelFilter) {
-    let terminal = std::io::stderr().is_terminal();
-    // A line that cannot be written is lost: to report that on standard error, the library would panic.
-    let builder =
-        tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).log_internal_errors(false);
-    // The libraries of HTTP and TLS would log pieces of requests.
-    let quiet = level.min(LevelFilter::WARN);
-    let targets = Targets::new().with_default(level).with_targets(LIBRARIES.map(|library| (library, quiet)));
-    match format {
-        LogFormat::Text => builder.with_ansi(terminal).finish().with(targets).init(),
-        LogFormat::Auto if terminal => builder.finish().with(targets).init(),
-        LogFormat::Auto | LogFormat::Json => builder.json().finish().with(targets).init(),
+/// What a process logs, and how.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Logs {
+    /// Format of the logs
+    #[arg(long, env = "FINAIRA_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
+    log_format: LogFormat,
+    /// Least severe level to log
+    #[arg(long, env = "FINAIRA_LOG_LEVEL", default_value = "info")]
+    log_level: LevelFilter,
+}
+
+impl Logs {
+    /// Logs to standard error from here on.
+    pub(crate) fn start(&self) {
+        let (level, terminal) = (self.log_level, std::io::stderr().is_terminal());
+        // A line that cannot be written is lost: to report that on standard error, the library would panic.
+        let builder =
+            tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).log_internal_errors(false);
+        // The libraries of HTTP and TLS would log pieces of requests, and clients of targets every step.
+        let quiet = level.min(LevelFilter::WARN);
+        let targets = Targets::new().with_default(level).with_targets(LIBRARIES.map(|library| (library, quiet)));
+        match self.log_format {
+            LogFormat::Text => builder.with_ansi(terminal).finish().with(targets).init(),
+            LogFormat::Auto if terminal => builder.finish().with(targets).init(),
+            LogFormat::Auto | LogFormat::Json => builder.json().finish().with(targets).init(),
+        }
     }
 }
 
-/// Libraries that handle what clients send.
-const LIBRARIES: [&str; 5] = ["axum", "h2", "hyper", "hyper_util", "rustls"];
+/// Libraries that would log pieces of requests, or every step of a client.
+const LIBRARIES: [&str; 13] = [
+    "async_nats",
+    "axum",
+    "h2",
+    "hyper",
+    "hyper_util",
+    "lapin",
+    "mongodb",
+    "object_store",
+    "rdkafka",
+    "reqwest",
+    "rustls",
+    "scylla",
+    "tokio_postgres",
+];

@@ -20,7 +20,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use serde::{Deserialize, Serialize};
 use server::Clock;
-use types::Timestamp;
+use types::{Span, Timestamp};
 
 use crate::backtest::table::{Table, thousands};
 use crate::stdio::out;
@@ -44,6 +44,9 @@ pub(super) struct TargetStatus {
     pub(super) lag_entries: u64,
     /// How long ago the last entry in the target was decided; 0 if it is the last one of the journal.
     pub(super) lag_seconds: f64,
+    /// How long ago the copy of the journal, from which the target is fed, had everything that the server had. Counted from 1970 before anything
+    /// was copied.
+    pub(super) copy_age_seconds: f64,
     /// Batches, and rows or events, that were written since the start.
     pub(super) batches: u64,
     pub(super) rows: u64,
@@ -63,13 +66,13 @@ impl TargetStatus {
         let journal = shown.journal.max(shown.position);
         let lag_entries = journal - shown.position;
         let is_behind = lag_entries > 0 && shown.decided_at_ns > 0;
-        let age = now.since(Timestamp::from_ns(shown.decided_at_ns));
         Self {
             name: status.name().to_owned(),
             position: shown.position,
             journal,
             lag_entries,
-            lag_seconds: if is_behind { Duration::from_nanos(age.ns()).as_secs_f64() } else { 0.0 },
+            lag_seconds: if is_behind { seconds(now.since(Timestamp::from_ns(shown.decided_at_ns))) } else { 0.0 },
+            copy_age_seconds: seconds(now.since(Timestamp::from_ns(shown.copied_until_ns))),
             batches: shown.batches,
             rows: shown.rows,
             batch_rows: shown.batch_rows,
@@ -78,6 +81,10 @@ impl TargetStatus {
             fault: shown.fault,
         }
     }
+}
+
+fn seconds(span: Span) -> f64 {
+    Duration::from_nanos(span.ns()).as_secs_f64()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -147,12 +154,17 @@ fn encoded(targets: &[TargetStatus]) -> Result<String, std::fmt::Error> {
     gauge("lag_entries", "Entries of the journal that are not in the target yet", |target| target.lag_entries);
     gauge("batch_rows", "Rows or events of the last batch", |target| target.batch_rows);
     gauge("faulty", "1 while the target cannot be written to, otherwise 0", |target| target.fault.is_some().into());
-    let lag = Family::<OfTarget, Gauge<f64, AtomicU64>>::default();
-    for target in targets {
-        lag.get_or_create(&OfTarget { target: target.name.clone() }).set(target.lag_seconds);
-    }
+    let mut age = |name: &str, help: &str, of: fn(&TargetStatus) -> f64| {
+        let family = Family::<OfTarget, Gauge<f64, AtomicU64>>::default();
+        for target in targets {
+            family.get_or_create(&OfTarget { target: target.name.clone() }).set(of(target));
+        }
+        registry.register_with_unit(name, help, Unit::Seconds, family);
+    };
     let help = "How long ago the last entry in the target was decided, while there are newer ones";
-    registry.register_with_unit("lag", help, Unit::Seconds, lag);
+    age("lag", help, |target| target.lag_seconds);
+    let help = "How long ago the copy of the journal had everything that the server had";
+    age("copy_age", help, |target| target.copy_age_seconds);
     let mut counter = |name: &str, help: &str, of: fn(&TargetStatus) -> u64| {
         let family = Family::<OfTarget, Counter>::default();
         for target in targets {
@@ -206,6 +218,7 @@ mod tests {
             journal: 100,
             lag_entries: 10,
             lag_seconds: 1.5,
+            copy_age_seconds: 0.5,
             batches: 3,
             rows: 200,
             batch_rows: 50,
@@ -217,6 +230,7 @@ mod tests {
         for line in [
             "finaira_connect_position{target=\"one\"} 90",
             "finaira_connect_lag_seconds{target=\"two\"} 1.5",
+            "finaira_connect_copy_age_seconds{target=\"one\"} 0.5",
             "finaira_connect_lag_entries{target=\"two\"} 10",
             "finaira_connect_rows_total{target=\"one\"} 200",
             "finaira_connect_faulty{target=\"one\"} 0",

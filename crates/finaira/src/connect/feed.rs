@@ -104,6 +104,7 @@ impl Watch for Feed {
     fn progress(&mut self, last: Seq, lag: Lag) -> Result<(), Failure> {
         let original = Seq::new(last.get().saturating_add(lag.entries));
         let Some(source) = &self.source else { return Ok(()) };
+        source.copied_until(self.complete_until);
         source.advance(Some(original)).map_err(|error| Failure::Broken(error.to_string()))
     }
 

@@ -29,6 +29,7 @@ use self::config::{Config, TargetConfig, Tenant};
 use self::feed::{Feed, Place};
 use crate::backup::{CopyClient, CopyOf, CopyWork, StopCopy, open_copy_directory};
 use crate::remote::Server;
+use crate::serve::Logs;
 use crate::stdio::{errln, outln};
 
 /// The folder of the copy of a tenant's journal.
@@ -57,6 +58,8 @@ pub(crate) struct Arguments {
     /// Begin targets that keep events, and are still empty, with this entry instead of the first one
     #[arg(long, value_name = "SEQUENCE", value_parser = clap::value_parser!(u64).range(1..))]
     from: Option<u64>,
+    #[command(flatten)]
+    logs: Logs,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -74,6 +77,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         })?;
         return endpoint::show(listen);
     }
+    arguments.logs.start();
     let running = Running::start(&config, arguments.once, arguments.from.map(Seq::new))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

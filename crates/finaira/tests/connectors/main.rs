@@ -23,3 +23,4 @@ mod redis;
 mod service;
 mod suite;
 mod traffic;
+mod watching;

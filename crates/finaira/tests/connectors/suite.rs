@@ -105,6 +105,14 @@ impl Scene {
         Connect(child.expect("the binary starts"))
     }
 
+    /// Runs a connector for a while, and returns what it said.
+    pub(crate) fn connect_saying(&self, during: Duration) -> String {
+        let mut connector = self.connect(&[]);
+        std::thread::sleep(during);
+        connector.0.kill().expect("the process can be killed");
+        connector.wait().1
+    }
+
     /// Runs a connector until the target has everything.
     #[track_caller]
     pub(crate) fn connect_once(&self) {
