@@ -7,6 +7,7 @@
 
 mod cassandra;
 mod commands;
+mod endpoint;
 mod events_suite;
 #[path = "../commands/harness.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Client, Server, finaira};
+use crate::endpoint::{free_address, get, metric, with_endpoint};
+use crate::harness::{Client, Server, eventually_within, finaira};
 use crate::traffic::Traffic;
 
 /// How often the connector is killed while it writes.
@@ -275,27 +276,45 @@ pub(crate) fn survives_kills(scene: &mut Scene) {
 
 /// A second connector takes over, and the first stops.
 pub(crate) fn is_fenced(scene: &Scene) {
-    let other = scene.config.with_file_name("other.toml");
+    let (first_config, other) = (scene.config.with_file_name("first.toml"), scene.config.with_file_name("other.toml"));
+    let (first_address, other_address) = (free_address(), free_address());
+    with_endpoint(&scene.config, &first_config, &first_address);
     let text = std::fs::read_to_string(&scene.config).expect("the configuration");
     std::fs::write(&other, text.replacen("/connect\"", "/other\"", 1)).expect("the configuration is written");
-    let mut first = scene.connect(&[]);
-    // It has taken the target over once it reports a position; the second one may only start after that.
-    std::thread::sleep(Duration::from_secs(2));
+    with_endpoint(&other, &other, &other_address);
+    let one_more = |ledger: u32| {
+        let made = scene.client.post("/v1/ledgers", &serde_json::json!({"id": ledger, "asset": "USD/2"}));
+        assert!([200, 201, 503].contains(&made.status), "{made:?}");
+    };
+
+    // The first one writes, because a target of events shows it only in what it wrote.
+    let mut first = scene.connect_in(&first_config, &[]);
+    let position = has_written_after(0.0, &first_address);
+    one_more(76);
+    let position = has_written_after(position, &first_address);
     let second = scene.connect_in(&other, &[]);
-    std::thread::sleep(Duration::from_secs(2));
+    has_written_after(position - 1.0, &other_address);
     // Targets without fences show the second connector only in what it wrote before.
     for ledger in 77..77 + FENCED_WITHIN_S {
         if first.has_ended() {
             break;
         }
-        let one_more = scene.client.post("/v1/ledgers", &serde_json::json!({"id": ledger, "asset": "USD/2"}));
-        assert!([200, 201, 503].contains(&one_more.status), "{one_more:?}");
+        one_more(ledger);
         std::thread::sleep(Duration::from_secs(1));
     }
     assert!(first.has_ended(), "the first connector goes on");
     let (succeeded, said) = first.wait();
     assert!(!succeeded && said.contains("another connector has taken over"), "{said}");
     second.kill();
+}
+
+/// Waits until the connector that answers at this address is past a position and at the end of the journal, and returns where that is.
+fn has_written_after(position: f64, address: &str) -> f64 {
+    eventually_within(Duration::from_secs(60), || {
+        let (_, metrics) = get(address, "/metrics")?;
+        let now = metric(&metrics, "position")?;
+        (now > position && metric(&metrics, "lag_entries")? == 0.0).then_some(now)
+    })
 }
 
 /// A target that was restored from an old copy continues from there.

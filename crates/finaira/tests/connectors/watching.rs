@@ -1,9 +1,8 @@
 //! A running connector says how far it is, and the benchmark of targets runs. The target is a directory, so this needs no server of others.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
+use crate::endpoint::{free_address, get, metric, with_endpoint};
 use crate::harness::{eventually_within, finaira};
 use crate::suite::Scene;
 
@@ -17,30 +16,12 @@ fn target(directory: &std::path::Path) -> String {
     )
 }
 
-/// What the address answers: the status and the body.
-fn get(address: &str, path: &str) -> Option<(u16, String)> {
-    let mut socket = TcpStream::connect(address).ok()?;
-    socket.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).ok()?;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).ok()?;
-    let status = answer.get(9..12)?.parse().ok()?;
-    Some((status, answer.split_once("\r\n\r\n")?.1.to_owned()))
-}
-
-/// The value of a metric of the target.
-fn metric(metrics: &str, name: &str) -> Option<f64> {
-    let line = format!("finaira_connect_{name}{{target=\"tried\"}} ");
-    metrics.lines().find_map(|found| found.strip_prefix(&line)?.parse().ok())
-}
-
 #[test]
 fn a_running_connector_says_how_far_it_is() {
     let folder = tempfile::tempdir().expect("a directory");
     let mut scene = Scene::with(&target(folder.path()), 61);
-    // Free for a moment, until the connector takes it.
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").to_string();
-    let text = std::fs::read_to_string(&scene.config).expect("the configuration");
-    std::fs::write(&scene.config, format!("listen = \"{address}\"\n{text}")).expect("it is written");
+    let address = free_address();
+    with_endpoint(&scene.config, &scene.config, &address);
     let config = scene.config.to_string_lossy().into_owned();
     let (answered, said) = finaira(&["connect", "status", "--config", &config]);
     assert!(!answered && said.contains("is `finaira connect` running?"), "{said}");
