@@ -164,7 +164,7 @@ const IDENTITY: &str = "test --workspace --locked --test identity_servers";
 const CONNECTORS: &str =
     "test --workspace --features finaira/connect --locked --lib --bin finaira --test connectors -- --test-threads 3";
 /// The targets that CI tries, as far as they are quick to get. Most of the time their tests wait for a server, so some run at once.
-const TARGETS: &[Service] = &[
+pub(crate) const TARGETS: &[Service] = &[
     Service::Postgres,
     Service::Mariadb,
     Service::Redis,

@@ -10,14 +10,18 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-pub(crate) const USAGE: &str =
-    "usage: cargo xtask soak [--seeds N] [--first N] [--kills N] [--mutations N] [--out FILE]
+use crate::ci::TARGETS;
+use crate::services::Service;
 
-  --seeds N      seeds for the simulator (10000); 0 skips it
-  --first N      the first of these seeds (0), and the seed of the kills and mutations
-  --kills N      kills of the real server (200); 0 skips them
-  --mutations N  mutations for each fuzz target (20000); 0 skips them
-  --out FILE     also write the table to this file, as Markdown";
+pub(crate) const USAGE: &str =
+    "usage: cargo xtask soak [--seeds N] [--first N] [--kills N] [--connector-kills N] [--mutations N] [--out FILE]
+
+  --seeds N            seeds for the simulator (10000); 0 skips it
+  --first N            the first of these seeds (0), and the seed of the kills and mutations
+  --kills N            kills of the real server (200); 0 skips them
+  --connector-kills N  kills of the connector for each kind of target (1000); 0 skips them. Starts the servers that CI starts.
+  --mutations N        mutations for each fuzz target (20000); 0 skips them
+  --out FILE           also write the table to this file, as Markdown";
 
 /// The options of a run.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,13 +29,15 @@ pub(crate) struct Figures {
     seeds: u64,
     first: u64,
     kills: u64,
+    connector_kills: u64,
     mutations: u64,
     out: Option<String>,
 }
 
 impl Figures {
     pub(crate) fn parse(arguments: &[&str]) -> Result<Self> {
-        let mut figures = Self { seeds: 10_000, first: 0, kills: 200, mutations: 20_000, out: None };
+        let mut figures =
+            Self { seeds: 10_000, first: 0, kills: 200, connector_kills: 1000, mutations: 20_000, out: None };
         let mut rest = arguments.iter();
         while let Some(&option) = rest.next() {
             let value = rest.next().with_context(|| format!("`{option}` needs a value\n{USAGE}"))?;
@@ -43,6 +49,7 @@ impl Figures {
                 "--seeds" => &mut figures.seeds,
                 "--first" => &mut figures.first,
                 "--kills" => &mut figures.kills,
+                "--connector-kills" => &mut figures.connector_kills,
                 "--mutations" => &mut figures.mutations,
                 _ => bail!("there is no option `{option}`\n{USAGE}"),
             };
@@ -55,9 +62,14 @@ impl Figures {
 /// A randomised test, with its arguments and environment variables.
 struct Loop {
     name: &'static str,
-    package: &'static str,
-    test: &'static str,
+    /// Arguments of `cargo test` that choose what is built.
+    built: &'static [&'static str],
+    /// Which of the tests run; all if it is empty.
     filter: &'static str,
+    /// How many of the tests run at once, if that is limited.
+    threads: Option<&'static str>,
+    /// Servers that the tests must be able to start.
+    services: &'static [Service],
     environment: Vec<(&'static str, u64)>,
 }
 
@@ -78,7 +90,8 @@ pub(crate) fn run(root: &Path, figures: &Figures) -> Result<()> {
     for soak in loops(figures) {
         println!("\n=== {}", soak.name);
         let build = Command::new(cargo())
-            .args(["test", "--release", "--locked", "--no-run", "-p", soak.package, "--test", soak.test])
+            .args(["test", "--release", "--locked", "--no-run"])
+            .args(soak.built)
             .current_dir(root)
             .status()
             .context("cannot start cargo")?;
@@ -102,27 +115,38 @@ pub(crate) fn run(root: &Path, figures: &Figures) -> Result<()> {
 }
 
 fn loops(figures: &Figures) -> Vec<Loop> {
-    let Figures { seeds, first, kills, mutations, .. } = *figures;
+    let Figures { seeds, first, kills, connector_kills, mutations, .. } = *figures;
     let all = vec![
         Loop {
             name: "simulation",
-            package: "sim",
-            test: "sim",
+            built: &["-p", "sim", "--test", "sim"],
             filter: "whatever_",
+            threads: None,
+            services: &[],
             environment: vec![("FINAIRA_SIM_SEEDS", seeds), ("FINAIRA_SIM_FIRST", first)],
         },
         Loop {
             name: "kills",
-            package: "finaira",
-            test: "commands",
+            built: &["-p", "finaira", "--test", "commands"],
             filter: "what_was_acknowledged_survives_every_kill",
+            threads: None,
+            services: &[],
             environment: vec![("FINAIRA_KILLS", kills), ("FINAIRA_KILLS_SEED", first + 1)],
         },
         Loop {
-            name: "mutations",
-            package: "fuzz",
-            test: "bounded",
+            name: "connectors",
+            built: &["-p", "finaira", "--features", "connect", "--test", "connectors"],
             filter: "",
+            threads: Some("3"),
+            services: TARGETS,
+            environment: vec![("FINAIRA_CONNECTOR_KILLS", connector_kills)],
+        },
+        Loop {
+            name: "mutations",
+            built: &["-p", "fuzz", "--test", "bounded"],
+            filter: "",
+            threads: None,
+            services: &[],
             environment: vec![("FINAIRA_FUZZ_RUNS", mutations), ("FINAIRA_FUZZ_SEED", first + 1)],
         },
     ];
@@ -134,11 +158,13 @@ fn loops(figures: &Figures) -> Vec<Loop> {
 fn run_one(root: &Path, soak: &Loop) -> Result<(Told, f64)> {
     let started = Instant::now();
     let mut command = Command::new(cargo());
-    command.args(["test", "--release", "--locked", "-p", soak.package, "--test", soak.test, soak.filter]);
-    command.args(["--", "--nocapture"]).current_dir(root).stdin(Stdio::null()).stdout(Stdio::piped());
+    command.args(["test", "--release", "--locked"]).args(soak.built).args([soak.filter, "--", "--nocapture"]);
+    command.args(soak.threads.into_iter().flat_map(|threads| ["--test-threads", threads]));
+    command.current_dir(root).stdin(Stdio::null()).stdout(Stdio::piped());
     for (name, value) in &soak.environment {
         command.env(name, value.to_string());
     }
+    command.envs(soak.services.iter().map(|service| (service.variable(), "1")));
     let mut child = command.spawn().context("cannot start cargo")?;
     let output = child.stdout.take().context("standard output is piped")?;
     let mut told = Told::default();
@@ -152,10 +178,10 @@ fn run_one(root: &Path, soak: &Loop) -> Result<(Told, f64)> {
     // A renamed test would leave the filter without a match, and cargo would still succeed.
     ensure!(
         !(told.figures.is_empty() && told.attacks.is_empty()),
-        "{}: no test reported figures; expected a test that matches `{}` in `--test {}`",
+        "{}: no test reported figures; expected a test that matches `{}` in {}",
         soak.name,
         soak.filter,
-        soak.test
+        soak.built.join(" ")
     );
     Ok((told, started.elapsed().as_secs_f64()))
 }
@@ -197,9 +223,24 @@ mod tests {
     #[test]
     fn options_default_to_the_full_run_and_can_reduce_it() {
         let full = Figures::parse(&[]).unwrap();
-        assert_eq!((full.seeds, full.kills), (10_000, 200));
-        assert_eq!(loops(&full).iter().map(|soak| soak.name).collect::<Vec<_>>(), ["simulation", "kills", "mutations"]);
-        let less = Figures::parse(&["--seeds", "0", "--kills", "7", "--mutations", "0", "--out", "table"]).unwrap();
+        assert_eq!((full.seeds, full.kills, full.connector_kills), (10_000, 200, 1000));
+        assert_eq!(
+            loops(&full).iter().map(|soak| soak.name).collect::<Vec<_>>(),
+            ["simulation", "kills", "connectors", "mutations"]
+        );
+        let less = Figures::parse(&[
+            "--seeds",
+            "0",
+            "--kills",
+            "7",
+            "--connector-kills",
+            "0",
+            "--mutations",
+            "0",
+            "--out",
+            "table",
+        ])
+        .unwrap();
         assert_eq!((less.kills, less.out.as_deref()), (7, Some("table")));
         assert_eq!(loops(&less).iter().map(|soak| soak.name).collect::<Vec<_>>(), ["kills"]);
         for wrong in [&["--seeds"][..], &["--seeds", "many"], &["--sseeds", "1"]] {

@@ -343,6 +343,8 @@ fn copy(
     let thread = thread.spawn(move || {
         let result = survived(|| work.run().map(|_ended| ()).map_err(anyhow::Error::from));
         let ended = place.end().map_err(anyhow::Error::from);
+        // It holds the copy open. Whoever hears that this thread has ended may open the copy again.
+        drop(place);
         // The receiver is gone only while the process ends.
         let _is_heard = said.blocking_send((Of::Copy(name), result.and(ended))).is_ok();
     });

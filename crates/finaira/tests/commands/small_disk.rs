@@ -1,60 +1,13 @@
 //! A small file system that really becomes full.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use serde_json::json;
 
 use crate::guard::{AT_ONCE, Sent, received, send, start};
 use crate::harness::{Client, Server, eventually};
-
-const MIB: u64 = 1 << 20;
-
-/// A file system in memory, which is unmounted when this is dropped.
-pub(crate) struct Mounted {
-    _directory: tempfile::TempDir,
-    pub(crate) path: PathBuf,
-}
-
-impl Mounted {
-    /// Returns `None` if the system does not allow mounting, unless `FINAIRA_REQUIRE_MOUNT=1` makes that an error.
-    #[expect(clippy::disallowed_methods, reason = "an environment variable of this test")]
-    pub(crate) fn of_bytes(bytes: u64) -> Option<Self> {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("small");
-        fs::create_dir(&path).expect("a directory");
-        let options = format!("size={bytes},mode=700");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&path).output();
-        let why = match mounted {
-            Ok(output) if output.status.success() => return Some(Self { _directory: directory, path }),
-            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-            Err(error) => error.to_string(),
-        };
-        let required = std::env::var("FINAIRA_REQUIRE_MOUNT").is_ok_and(|value| value == "1");
-        assert!(!required, "FINAIRA_REQUIRE_MOUNT=1, but nothing can be mounted: {why}");
-        eprintln!("SKIPPED: nothing can be mounted here: {why}");
-        None
-    }
-
-    /// Makes the file system read-only.
-    pub(crate) fn make_read_only(&self) {
-        let status = Command::new("mount").args(["-o", "remount,ro"]).arg(&self.path).status();
-        assert!(status.expect("mount runs").success());
-    }
-
-    fn ballast(&self, bytes: u64) -> PathBuf {
-        let path = self.path.join("ballast");
-        fs::write(&path, vec![1; usize::try_from(bytes).expect("small")]).expect("there is room");
-        path
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg("--lazy").arg(&self.path).status());
-    }
-}
+use crate::mounted::{MIB, Mounted};
 
 fn prepare(data: &Path, reserve: u64) -> (Server, Client, String) {
     start(data, &["--disk-reserve", &reserve.to_string()])

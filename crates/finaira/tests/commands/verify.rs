@@ -10,7 +10,7 @@ use types::{Digest, Origin};
 
 use crate::guard;
 use crate::harness::{Server, eventually, finaira, first_start};
-use crate::small_disk::Mounted;
+use crate::mounted::Mounted;
 
 /// Creates the directory of a stopped server, with payments, and with transfers for more than one generation of the
 /// index.

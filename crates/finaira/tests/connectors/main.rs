@@ -14,6 +14,9 @@ mod events_suite;
 mod harness;
 mod kafka;
 mod mongodb;
+#[path = "../commands/mounted.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod mounted;
 mod mysql;
 mod nats;
 mod objects;

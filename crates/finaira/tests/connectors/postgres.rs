@@ -1,11 +1,13 @@
 //! PostgreSQL.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use serde_json::Value;
 
+use crate::mounted::{MIB, Mounted};
 use crate::service::Service;
-use crate::suite::{Scene, Tried, again, holds_what_the_journal_says, number, rows};
+use crate::suite::{Scene, Tried, again, holds_what_the_journal_says, number, rows, waits_for_room};
 
 #[test]
 fn postgres_holds_what_the_journal_says() {
@@ -53,6 +55,26 @@ fn postgres_gets_only_what_its_configuration_names() {
         assert_ne!(count(some), "0", "{some}");
     }
     assert_eq!(count("accounts where id::text like '%384' and max_balance = 5"), "1", "its limits were set later");
+}
+
+#[test]
+fn postgres_waits_until_its_disk_has_room() {
+    let Some(service) = Service::up("postgres", "FINAIRA_REQUIRE_POSTGRES") else { return };
+    let postgres = Postgres { pid: number(&service.description, "pid"), service };
+    let Some(disk) = Mounted::of_bytes(16 * MIB) else { return };
+    // The server does not run as root, so it gets a directory of its own.
+    let tables = disk.path.join("tables");
+    std::fs::create_dir(&tables).unwrap();
+    for directory in [disk.path.parent().unwrap(), &disk.path] {
+        std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    assert!(Command::new("chown").arg("postgres").arg(&tables).status().unwrap().success());
+    postgres.run(&format!("create tablespace small location '{}'", tables.display()));
+    postgres.run("alter role current_user set default_tablespace = small");
+    let mut scene = Scene::start(&postgres.settings(), 24);
+    waits_for_room(&mut scene, &disk);
+    assert!(scene.server.stop().success());
+    drop(postgres);
 }
 
 struct Postgres {

@@ -8,16 +8,21 @@ use serde_json::Value;
 
 use crate::endpoint::{free_address, get, metric, with_endpoint};
 use crate::harness::{Client, Server, eventually_within, finaira};
+use crate::mounted::Mounted;
 use crate::traffic::Traffic;
 
-/// How often the connector is killed while it writes.
-pub(crate) const KILLS: usize = 100;
 /// Entries in a batch: few, so that there are many.
 pub(crate) const BATCH_ENTRIES: usize = 200;
 /// How long the first of two connectors may take to notice the second one, in seconds.
 const FENCED_WITHIN_S: u32 = 60;
 /// How often the target is killed while a connector writes.
 const TARGET_KILLS: usize = 5;
+
+/// How often the connector is killed while it writes: `FINAIRA_CONNECTOR_KILLS`, by default 100.
+pub(crate) fn kills() -> usize {
+    let Ok(kills) = std::env::var("FINAIRA_CONNECTOR_KILLS") else { return 100 };
+    kills.parse().expect("FINAIRA_CONNECTOR_KILLS is a number")
+}
 
 /// A target that can be tried.
 pub(crate) trait Tried {
@@ -199,7 +204,7 @@ pub(crate) fn opens_an_import(scene: &mut Scene, transfers: usize, longer_each_t
     imports(scene, transfers);
     let mut opening = 0;
     let mut time = Duration::from_millis(40);
-    for _ in 0..KILLS {
+    for _ in 0..100 {
         let connector = scene.connect(&[]);
         // Each run is a little longer than the one before, so that the first one which writes anything writes only a part.
         std::thread::sleep(time);
@@ -264,14 +269,17 @@ fn is_compared_with_a_backup(scene: &Scene) {
 /// A connector that is killed at any moment loses nothing and repeats nothing.
 pub(crate) fn survives_kills(scene: &mut Scene) {
     let begun = Instant::now();
-    for kill in 0..KILLS {
+    let kills = kills();
+    for kill in 0..kills {
         scene.traffic.send(3);
         let connector = scene.connect(&[]);
         // From before it has connected until after it has written.
         std::thread::sleep(Duration::from_millis((kill as u64 * 37) % 260));
         connector.kill();
     }
-    println!("{KILLS} kills of the connector took {:.1?}", begun.elapsed());
+    println!("{kills} kills of the connector took {:.1?}", begun.elapsed());
+    // The soak reads this line.
+    println!("{}={kills}", std::thread::current().name().unwrap_or("kills"));
 }
 
 /// A second connector takes over, and the first stops.
@@ -315,6 +323,26 @@ fn has_written_after(position: f64, address: &str) -> f64 {
         let now = metric(&metrics, "position")?;
         (now > position && metric(&metrics, "lag_entries")? == 0.0).then_some(now)
     })
+}
+
+/// A target whose disk is full gets nothing until it has room again, and then everything.
+pub(crate) fn waits_for_room(scene: &mut Scene, disk: &Mounted) {
+    scene.traffic.send(40);
+    scene.connect_once();
+    let (config, address) = (scene.config.with_file_name("watched.toml"), free_address());
+    with_endpoint(&scene.config, &config, &address);
+    let ballast = disk.fill();
+    let connector = scene.connect_in(&config, &[]);
+    let patience = Duration::from_secs(60);
+    let (_, unhealthy) = eventually_within(patience, || {
+        scene.traffic.send(20);
+        get(&address, "/healthz").filter(|(status, _)| *status == 503)
+    });
+    assert!(unhealthy.contains("No space left on device"), "{unhealthy}");
+    std::fs::remove_file(ballast).expect("the file can be removed");
+    eventually_within(patience, || get(&address, "/healthz").filter(|(status, _)| *status == 200));
+    connector.kill();
+    scene.is_whole();
 }
 
 /// A target that was restored from an old copy continues from there.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::endpoint::{free_address, get, metric, with_endpoint};
 use crate::harness::{eventually_within, finaira};
-use crate::suite::Scene;
+use crate::mounted::{MIB, Mounted};
+use crate::suite::{Scene, waits_for_room};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -62,6 +63,14 @@ fn a_running_connector_says_how_far_it_is() {
     std::fs::rename(&away, folder.path()).expect("it is moved back");
     eventually_within(Duration::from_secs(60), || get(&address, "/healthz").filter(|(status, _)| *status == 200));
     connector.kill();
+    assert!(scene.server.stop().success());
+}
+
+#[test]
+fn files_wait_until_their_disk_has_room() {
+    let Some(disk) = Mounted::of_bytes(4 * MIB) else { return };
+    let mut scene = Scene::with(&target(&disk.path.join("copy")), 63);
+    waits_for_room(&mut scene, &disk);
     assert!(scene.server.stop().success());
 }
 
