@@ -1,5 +1,6 @@
 //! The only place that reads the machine's clocks.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use pipeline::Reading;
@@ -31,8 +32,24 @@ impl Clocks for Clock {
         let running = clock_gettime(ClockId::Boottime);
         let seconds = Span::from_secs(u64::try_from(running.tv_sec).unwrap_or_default());
         let monotonic = seconds.saturating_add(Span::from_ns(u64::try_from(running.tv_nsec).unwrap_or_default()));
-        Reading { wall, monotonic, is_synchronised: is_synchronised() }
+        Reading { wall, monotonic, is_synchronised: was_synchronised(monotonic) }
     }
+}
+
+/// What [`was_synchronised`] remembers: until when, in nanoseconds since boot, and the answer.
+static ASK_AGAIN_AT_NS: AtomicU64 = AtomicU64::new(0);
+static WAS_SYNCHRONISED: AtomicBool = AtomicBool::new(false);
+/// How long the kernel's answer is used.
+const ASK_EVERY: Span = Span::from_ns(10_000_000);
+
+/// Whether the wall clock was synchronised in the last 10 ms. Every request reads the clock, and asking the kernel takes about twenty times as long as
+/// reading both clocks.
+fn was_synchronised(monotonic: Span) -> bool {
+    if monotonic.ns() >= ASK_AGAIN_AT_NS.load(Ordering::Acquire) {
+        WAS_SYNCHRONISED.store(is_synchronised(), Ordering::Relaxed);
+        ASK_AGAIN_AT_NS.store(monotonic.saturating_add(ASK_EVERY).ns(), Ordering::Release);
+    }
+    WAS_SYNCHRONISED.load(Ordering::Relaxed)
 }
 
 /// Whether the kernel reports that the wall clock is synchronised, for example by NTP or by the host of a virtual machine.

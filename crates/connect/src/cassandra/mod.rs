@@ -49,6 +49,8 @@ const UNANSWERED_MAX: Duration = Duration::from_secs(30);
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// Most statements that are on their way at the same time. More only wait in the nodes.
 const IN_FLIGHT_MAX: usize = 256;
+/// Entries in a batch, unless the configuration says otherwise.
+const BATCH_ENTRIES: usize = 65_536;
 /// Rows in a page of a result.
 const PAGE_ROWS: i32 = 5_000;
 
@@ -372,6 +374,11 @@ impl Target for Cassandra {
 
     fn is_atomic(&self) -> bool {
         false
+    }
+
+    /// More than elsewhere, because each account is read and written once in a batch, and its transfers are written together.
+    fn batch_entries(&self) -> usize {
+        BATCH_ENTRIES
     }
 
     fn load(&mut self, wanted: &Wanted) -> Result<Documents, Fault> {

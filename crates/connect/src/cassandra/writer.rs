@@ -6,8 +6,9 @@ use engine::PaymentSums;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use ledger::{MetadataOf, PendingState, Transfer, TransferKey};
 use scylla::client::session::Session;
+use scylla::statement::batch::{Batch, BatchType};
 use scylla::statement::prepared::PreparedStatement;
-use types::Seq;
+use types::{AccountId, Seq};
 
 use super::IN_FLIGHT_MAX;
 use super::faults::of_execution;
@@ -20,6 +21,8 @@ use crate::target::Fault;
 
 /// Rows that are bound at once, to bound the memory.
 const ROWS_AT_ONCE: usize = 2_048;
+/// Rows of a partition that are written together: at about 200 bytes each, they stay below the 5 KiB from which on Cassandra warns.
+const ROWS_TOGETHER: usize = 16;
 
 /// Writes rows, many at the same time and in any order: all have timestamps, so the order does not matter.
 pub(super) struct Writer<'w> {
@@ -42,6 +45,7 @@ impl Writer<'_> {
         for some in rows.transfers.chunks(ROWS_AT_ONCE) {
             self.transfers(some).await?;
         }
+        self.transfers_by_account(&rows.transfers).await?;
         let resolved = rows.resolved.iter().map(|row| (row.sequence, row.transfer, row.state));
         self.states(resolved.collect()).await?;
         for some in rows.payments.chunks(ROWS_AT_ONCE) {
@@ -58,18 +62,10 @@ impl Writer<'_> {
     }
 
     async fn transfers(&self, rows: &[TransferRow]) -> Result<(), Fault> {
-        let Writes { transfer, by_account, .. } = self.statements;
-        // As the entry created it: whether later entries of the batch resolve it depends on where batches end.
-        let created = |row: &TransferRow| TransferRow { state: row.state.map(|_| PendingState::Pending), ..*row };
+        let Writes { transfer, .. } = self.statements;
         let mut binder = Binder::stamped(transfer, "sequence", false);
-        rows.iter().for_each(|row| tables::put_transfer(&created(row), &mut binder));
+        rows.iter().for_each(|row| tables::put_transfer(&as_created(row), &mut binder));
         self.execute("transfers", transfer, binder).await?;
-        let mut binder = Binder::stamped(by_account, "sequence", false);
-        for row in rows {
-            put_by_account(&created(row), Side::Debit, &mut binder);
-            put_by_account(&created(row), Side::Credit, &mut binder);
-        }
-        self.execute("transfers_by_account", by_account, binder).await?;
         let ended = rows.iter().filter_map(|row| {
             let state = row.state.filter(|state| *state != PendingState::Pending)?;
             // The entry that resolved it is not known here. Any timestamp after the creation will do, because a state that is not `pending`
@@ -77,6 +73,27 @@ impl Writer<'_> {
             Some((row.sequence.next(), row.transfer, state))
         });
         self.states(ended.collect()).await
+    }
+
+    /// Writes each transfer as both of its accounts see it. Rows of the same partition are sent together, which the server stores as one write.
+    async fn transfers_by_account(&self, rows: &[TransferRow]) -> Result<(), Fault> {
+        let statement = &self.statements.by_account;
+        let sides = rows.iter().flat_map(|row| [(row, Side::Debit), (row, Side::Credit)]);
+        let mut sides: Vec<_> = sides.map(|(row, side)| (side.account(&row.transfer), row, side)).collect();
+        sides.sort_by_key(|(account, row, _)| (*account, row.transfer.timestamp));
+        for some in sides.chunks(ROWS_AT_ONCE) {
+            let mut binder = Binder::stamped(statement, "sequence", false);
+            let mut lengths = Vec::new();
+            let is_one = |a: &(AccountId, &TransferRow, Side), b: &(AccountId, &TransferRow, Side)| {
+                a.0 == b.0 && month(a.1.transfer.timestamp) == month(b.1.transfer.timestamp)
+            };
+            for together in some.chunk_by(is_one).flat_map(|partition| partition.chunks(ROWS_TOGETHER)) {
+                lengths.push(together.len());
+                together.iter().for_each(|(_, row, side)| put_by_account(&as_created(row), *side, &mut binder));
+            }
+            self.execute_together("transfers_by_account", statement, binder, &lengths).await?;
+        }
+        Ok(())
     }
 
     /// Writes what became of pending transfers.
@@ -148,11 +165,27 @@ impl Writer<'_> {
         self.execute("metadata", statement, binder).await
     }
 
+    /// Executes a statement for groups of rows of the same partition, of these lengths and in their order.
+    async fn execute_together(
+        &self,
+        table: &str,
+        statement: &PreparedStatement,
+        binder: Binder,
+        lengths: &[usize],
+    ) -> Result<(), Fault> {
+        let in_table = |fault| in_table(table, fault);
+        let mut rows = binder.into_rows().map_err(in_table)?.into_iter();
+        let groups: Vec<Vec<Values>> = lengths.iter().map(|length| rows.by_ref().take(*length).collect()).collect();
+        let executed = futures_util::stream::iter(groups)
+            .map(async |group| self.session.batch(&batch(statement, group.len()), group).await)
+            .buffer_unordered(IN_FLIGHT_MAX);
+        let mut executed = executed.map_err(|error| in_table(of_execution(&error)));
+        while executed.try_next().await?.is_some() {}
+        Ok(())
+    }
+
     async fn execute(&self, table: &str, statement: &PreparedStatement, binder: Binder) -> Result<(), Fault> {
-        let in_table = |fault: Fault| match fault {
-            Fault::Refused(what) => Fault::Refused(format!("{what}; table: {table}")),
-            other @ (Fault::Unreachable(_) | Fault::Fenced | Fault::Moved { .. } | Fault::Contradicts(_)) => other,
-        };
+        let in_table = |fault| in_table(table, fault);
         let rows: Vec<Values> = binder.into_rows().map_err(in_table)?;
         let executed = futures_util::stream::iter(rows)
             .map(async |values| self.session.execute_unpaged(statement, values).await)
@@ -161,6 +194,29 @@ impl Writer<'_> {
         while executed.try_next().await?.is_some() {}
         Ok(())
     }
+}
+
+/// A fault that names the table.
+fn in_table(table: &str, fault: Fault) -> Fault {
+    match fault {
+        Fault::Refused(what) => Fault::Refused(format!("{what}; table: {table}")),
+        Fault::Unreachable(_) | Fault::Fenced | Fault::Moved { .. } | Fault::Contradicts(_) => fault,
+    }
+}
+
+/// A batch that executes a statement so many times. It is not logged, because all of its rows are in one partition.
+fn batch(statement: &PreparedStatement, length: usize) -> Batch {
+    let mut batch = Batch::new(BatchType::Unlogged);
+    for _ in 0..length {
+        batch.append_statement(statement.clone());
+    }
+    batch.set_is_idempotent(true);
+    batch
+}
+
+/// A transfer as the entry created it: whether later entries of the batch resolve it depends on where batches end.
+fn as_created(row: &TransferRow) -> TransferRow {
+    TransferRow { state: row.state.map(|_| PendingState::Pending), ..*row }
 }
 
 /// A payment as the entry decided it.

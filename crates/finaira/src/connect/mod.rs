@@ -236,6 +236,8 @@ impl Running {
                         if let Err(error) = &result {
                             status.fault(&error.to_string());
                         }
+                        // It holds the copy open too; see `copy`.
+                        drop(status);
                         // The receiver is gone only while the process ends.
                         let _is_heard = said.blocking_send((Of::Target(name), result)).is_ok();
                     })
