@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use fixtures::WALLET;
 use serde_json::json;
 
-use crate::harness::Client;
+use crate::harness::{Client, Reply};
 use crate::tls::authority::Authority;
 
 /// A token as an identity provider signs them, and the proof of its sender. Nobody accepts them here.
@@ -15,6 +15,8 @@ const PROOF: &str = "eyJ0eXAiOiJkcG9wK2p3dCJ9.eyJqdGkiOiJzZWNyZXQtanRpIn0.c2Vjcm
 /// A key of the right form that does not exist.
 const WRONG_KEY: &str = "fin_1_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 const PERSONAL: [&str; 3] = ["marguerite.delacroix", "mdelacroix@example.org", "recipient-of-marguerite"];
+/// The form by which the client `till` asks for a token, without its secret.
+const GRANT: &str = "grant_type=client_credentials&client_id=till";
 /// Requests of each thread.
 const ROUNDS: u32 = 40;
 
@@ -30,14 +32,28 @@ fn no_secret_reaches_the_log_or_the_metrics() {
     assert_eq!(client.activate(WALLET).status, 201);
     let made = client.post("/v1/api-keys", &json!({"name": "other", "principal": 1, "role": "developer"}));
     let other = made.text("key").to_owned();
+    let till = json!({
+        "client_id": "till", "name": "Till", "role": "developer", "authentication": {"method": "client_secret"}
+    });
+    let till = client.post("/v1/clients", &till).text("client_secret").to_owned();
+    let issued = std::sync::Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for thread in 0..4 {
-            let (server, authority, client) = (&server, &authority, &client);
+            let (server, authority, client, till, issued) = (&server, &authority, &client, &till, &issued);
             let clients = [&other, WRONG_KEY, TOKEN].map(|key| server.client_over(key, authority.trust(None)));
             scope.spawn(move || {
                 for round in 0..ROUNDS {
                     well_formed(client, thread * 1_000 + round);
                     clients.iter().for_each(|client| broken(client, round));
+                    if round % 10 == 0 {
+                        let token = issue(client, till);
+                        let with_token = server.client_over(&token, authority.trust(None));
+                        broken(&with_token, round);
+                        with_token.get("/v1/ledgers");
+                        asks_about(client, till, &token);
+                        assert_eq!(with_token.get("/v1/ledgers").status, 401, "it is revoked");
+                        issued.lock().expect("no thread panicked").push(token);
+                    }
                     raw(authority.connect(server, &["http/1.1"], None), &key_of(client));
                     // HTTP/2 that breaks off.
                     let mut connection = authority.connect(server, &["h2"], None);
@@ -60,8 +76,13 @@ fn no_secret_reaches_the_log_or_the_metrics() {
     assert!(log.contains("seen-in-the-log"), "what may be logged is found");
 
     let secret_part = |key: &str| key.rsplit_once("_").map_or(String::new(), |(_, secret)| secret.to_owned());
-    let mut secrets = vec![key.clone(), other.clone(), WRONG_KEY.to_owned(), secret_part(&key), secret_part(&other)];
-    secrets.extend([TOKEN, PROOF].iter().flat_map(|token| token.split('.')).map(str::to_owned));
+    let issued = issued.into_inner().expect("no thread panicked");
+    assert_eq!(issued.len(), 16);
+    let mut secrets =
+        vec![till, key.clone(), other.clone(), WRONG_KEY.to_owned(), secret_part(&key), secret_part(&other)];
+    // All tokens have the same first part, which names the algorithm and the key.
+    let parts = issued.iter().flat_map(|token| token.split('.').skip(1));
+    secrets.extend(parts.chain([TOKEN, PROOF].iter().flat_map(|token| token.split('.'))).map(str::to_owned));
     secrets.extend(PERSONAL.map(str::to_owned));
     secrets.extend(pair.key.lines().filter(|line| !line.starts_with('-')).map(str::to_owned));
     secrets.push("PRIVATE KEY".to_owned());
@@ -103,6 +124,28 @@ fn broken(client: &Client, round: u32) {
     client.send("/v1/ledgers", &headers, br#"{"id": 1, "asset": "EUR/2", "extra": 1}"#);
     client.get(&format!("/v1/events?access_token={}", client.key));
     client.get(&format!("/v1/{}", client.key));
+}
+
+/// Asks the built-in issuer for a token, with the right and with a wrong secret.
+fn issue(client: &Client, secret: &str) -> String {
+    let wrong = form(client, "/oauth/token", &format!("{GRANT}&client_secret={secret}x"));
+    assert_eq!(wrong.status, 401, "{wrong:?}");
+    let granted = form(client, "/oauth/token", &format!("{GRANT}&client_secret={secret}"));
+    assert_eq!(granted.status, 200, "{granted:?}");
+    granted.text("access_token").to_owned()
+}
+
+/// Asks the issuer whether a token counts, and revokes it.
+fn asks_about(client: &Client, secret: &str, token: &str) {
+    for path in ["/oauth/introspect", "/oauth/revoke"] {
+        let answer = form(client, path, &format!("client_id=till&client_secret={secret}&token={token}"));
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+}
+
+fn form(client: &Client, path: &str, body: &str) -> Reply {
+    let headers = [("Content-Type", "application/x-www-form-urlencoded"), ("Authorization", "")];
+    client.send(path, &headers, body.as_bytes())
 }
 
 /// Messages that are no HTTP.

@@ -15,9 +15,16 @@ fn postgres_holds_what_the_journal_says() {
     let postgres = holds_what_the_journal_says(Postgres { pid: number(&service.description, "pid"), service });
     // The example of the documentation.
     let page = include_str!("../../../../docs/connectors.md");
-    let example = page.split("```sql").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    let declined = postgres.run(example);
+    let example = |number| page.split("```sql").nth(number).and_then(|rest| rest.split("```").next()).unwrap();
+    let declined = postgres.run(example(1));
     assert!(!declined.trim().is_empty(), "some payments of the traffic were declined: {declined}");
+    postgres.run(example(2));
+    let read = |sql: &str| postgres.run(&format!("set role dashboards; {sql}"));
+    assert!(!read("select position, updated_at from finaira.cursor").trim().is_empty());
+    // What Grafana puts in the place of its macros.
+    let panel = example(3).replace("$__timeGroup(decided_at, '5m')", "date_bin('5 min', decided_at, 'epoch')");
+    let panel = panel.replace("$__timeFilter(decided_at)", "decided_at > 'epoch'");
+    assert!(!read(&panel).trim().is_empty());
 }
 
 #[test]

@@ -338,6 +338,16 @@ impl Connection {
         self.lock().has_unread = true;
     }
 
+    /// Records that the rest of what nobody wanted to read was read after all.
+    pub(super) fn note_discarded(&self) {
+        self.lock().has_unread = false;
+    }
+
+    /// Whether the client may still be sending what nobody will read.
+    pub(super) fn has_unread(&self) -> bool {
+        self.lock().has_unread
+    }
+
     /// Whether closing the socket at once could destroy the answer: the client may still be sending.
     pub(super) fn must_linger(&self) -> bool {
         let state = self.lock();

@@ -159,3 +159,40 @@ async fn a_client_that_never_opens_its_window_is_ended() {
     assert_eq!(served.ended("idle_timeout"), 0, "the request was in progress");
     served.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_nobody_needs_is_read_or_the_answer_says_that_the_connection_ends() {
+    let served = Served::start(None).await;
+    let head = |length: usize, more: &str| {
+        format!("POST /v1/ledgers HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n{more}\r\n")
+    };
+    let open = || {
+        let socket = std::net::TcpStream::connect(served.address).unwrap();
+        socket.set_nodelay(true).unwrap();
+        socket
+    };
+
+    // Two requests without a credential; the body of the first one comes a little later than its head.
+    let mut socket = open();
+    socket.write_all(head(2, "").as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    socket.write_all(b"{}").unwrap();
+    socket.write_all(format!("{}{{}}", head(2, "Connection: close\r\n")).as_bytes()).unwrap();
+    let answers = rest(&socket);
+    assert_eq!(answers.matches("HTTP/1.1 401").count(), 2, "{answers}");
+    assert_eq!(answers.to_ascii_lowercase().matches("connection: close").count(), 1, "{answers}");
+
+    // Bodies that do not come, are too long, or wait for a permission.
+    for (request, what) in [
+        (head(2, ""), "no body"),
+        (format!("{}{}", head(900_000, ""), "x".repeat(400_000)), "a long body"),
+        (head(2, "Expect: 100-continue\r\n"), "a body that waits"),
+    ] {
+        let mut socket = open();
+        socket.write_all(request.as_bytes()).unwrap();
+        let answer = rest(&socket);
+        assert!(answer.starts_with("HTTP/1.1 401"), "{what}: {answer}");
+        assert!(answer.to_ascii_lowercase().contains("connection: close"), "{what}: {answer}");
+    }
+    served.stop().await;
+}
