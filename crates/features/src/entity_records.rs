@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use types::{Seq, Timestamp};
 
+use crate::blocks::{Block, Spread};
 use crate::window::{Aggregate, after};
 
 /// The number of records from one kept sum to the next.
@@ -24,14 +25,23 @@ pub(crate) struct EntityRecords {
     ends: VecDeque<i128>,
     /// The sum of all records, including those that are gone.
     total: i128,
-    /// The keys of the records with a positive label. Each is also in `records`; they are kept apart because labels are
-    /// rare.
-    #[expect(clippy::box_collection, reason = "most entities have none, and a box takes less room in each of them")]
-    positives: Option<Box<VecDeque<Key>>>,
+    /// What most entities have nothing of. A box takes less room in each of them.
+    rest: Option<Box<Rest>>,
     /// Every record from this instant on is held. `records_max` has dropped only earlier ones.
     reach: Timestamp,
     /// When the stream will check whether the entity is idle; see `StreamState`.
     pub(crate) checked_at: Timestamp,
+}
+
+/// What is kept of some entities only.
+#[derive(Debug, Clone, Default)]
+struct Rest {
+    /// The keys of the records with a positive label. Each is also in the records; they are kept apart because labels are
+    /// rare.
+    positives: VecDeque<Key>,
+    /// The spread of every full block, in order, as `ends` has their sums. `None` if the stream does not keep spreads, or did not
+    /// when the entity had its last record. The first block may have lost records that are gone, and then nobody reads its spread.
+    blocks: Option<VecDeque<Block>>,
 }
 
 /// Identifies and orders the records of an entity.
@@ -83,7 +93,7 @@ impl EntityRecords {
             gone: 0,
             ends: VecDeque::new(),
             total: 0,
-            positives: None,
+            rest: None,
             reach,
             checked_at: Timestamp::MAX,
         }
@@ -113,25 +123,90 @@ impl EntityRecords {
 
     /// Aggregates the records from `first` to `last`, both included.
     pub(crate) fn aggregate(&self, first: Timestamp, last: Timestamp) -> Aggregate {
+        let (start, end) = self.places(first, last);
+        self.aggregate_at(start, end)
+    }
+
+    /// Where the records from `first` to `last`, both included, are: the place of the first one, and the place after the last one.
+    pub(crate) fn places(&self, first: Timestamp, last: Timestamp) -> (usize, usize) {
         let start = self.count_before(first);
-        let end = self.count_before(after(last)).max(start);
-        let positives = self.positives.as_deref().map_or(0, |positives| {
-            let start = positives.partition_point(|key| key.at < first);
-            positives.partition_point(|key| key.at <= last).saturating_sub(start)
-        });
+        (start, self.count_before(after(last)).max(start))
+    }
+
+    /// Aggregates the records from place `start` to before place `end`.
+    pub(crate) fn aggregate_at(&self, start: usize, end: usize) -> Aggregate {
+        let key = |place: usize| self.records.get(place).map(|record| record.key());
+        let positives = match (self.positives(), key(start), end.checked_sub(1).and_then(key)) {
+            (Some(positives), Some(first), Some(last)) => {
+                let start = positives.partition_point(|key| *key < first);
+                positives.partition_point(|key| *key <= last).saturating_sub(start)
+            }
+            (_, _, _) => 0,
+        };
         Aggregate { count: end.saturating_sub(start) as u64, sum: self.sum(start, end), positives: positives as u64 }
     }
 
-    /// The aggregate of one record, if it is held.
-    pub(crate) fn aggregate_of(&self, key: Key) -> Aggregate {
-        let Ok(held) = self.place(key) else { return Aggregate::default() };
-        let is_positive = self.positives.as_deref().is_some_and(|positives| positives.binary_search(&key).is_ok());
-        Aggregate { count: 1, sum: self.value(held), positives: u64::from(is_positive) }
+    /// The instant and the value of the record at a place.
+    pub(crate) fn record(&self, place: usize) -> Option<(Timestamp, i64)> {
+        self.records.get(place).map(|record| (record.at(), record.value()))
+    }
+
+    /// The values of the records from place `start` to before place `end`.
+    pub(crate) fn values(&self, start: usize, end: usize) -> impl Iterator<Item = i64> {
+        self.records.range(start.min(end)..end).map(|record| record.value())
+    }
+
+    /// The spread of the records from place `start` to before place `end`: of full blocks as it is kept, of others record by record.
+    pub(crate) fn spread(&self, start: usize, end: usize) -> Spread {
+        let each = |start, end| self.values(start, end).fold(Spread::NONE, Spread::with);
+        let Some(blocks) = self.rest.as_deref().and_then(|rest| rest.blocks.as_ref()) else { return each(start, end) };
+        let first = start.saturating_add(self.gone.into()).div_ceil(BLOCK_RECORDS);
+        let last = self.block_of(end).min(blocks.len());
+        if first >= last {
+            return each(start, end);
+        }
+        let whole = blocks.range(first..last).fold(Spread::NONE, |spread, block| spread.and(block.spread()));
+        whole.and(each(start, self.start_of(first))).and(each(self.start_of(last), end))
+    }
+
+    /// Keeps the spread of full blocks from now on.
+    pub(crate) fn keep_spreads(&mut self) {
+        let rest = self.rest.get_or_insert_default();
+        if rest.blocks.is_none() {
+            rest.blocks = Some(VecDeque::new());
+            self.refresh_blocks(0);
+        }
+    }
+
+    /// Computes the spreads of all full blocks from number `first` on again, if they are kept: the records in these blocks changed.
+    fn refresh_blocks(&mut self, first: usize) {
+        let Some(mut blocks) = self.rest.as_deref_mut().and_then(|rest| rest.blocks.take()) else { return };
+        blocks.truncate(first);
+        for block in blocks.len()..self.ends.len() {
+            let (start, end) = (self.start_of(block), self.start_of(block.saturating_add(1)));
+            blocks.push_back(Block::new(self.values(start, end).fold(Spread::NONE, Spread::with)));
+        }
+        if let Some(rest) = &mut self.rest {
+            rest.blocks = Some(blocks);
+        }
+    }
+
+    fn positives(&self) -> Option<&VecDeque<Key>> {
+        self.rest.as_deref().map(|rest| &rest.positives).filter(|positives| !positives.is_empty())
+    }
+
+    fn is_positive(&self, key: Key) -> bool {
+        self.positives().is_some_and(|positives| positives.binary_search(&key).is_ok())
+    }
+
+    /// The place of a record, if it is held.
+    pub(crate) fn held_at(&self, key: Key) -> Option<usize> {
+        self.place(key).ok()
     }
 
     /// Records `value`. If the record is already held, this replaces its value.
     pub(crate) fn insert(&mut self, key: Key, value: i64) {
-        match self.place(key) {
+        let place = match self.place(key) {
             Ok(held) => {
                 let Some(record) = self.records.get_mut(held) else { return };
                 let change = i128::from(value).wrapping_sub(record.value().into());
@@ -141,6 +216,7 @@ impl EntityRecords {
                     *end = end.wrapping_add(change);
                 }
                 self.total = self.total.wrapping_add(change);
+                held
             }
             Err(place) => {
                 self.make_room();
@@ -156,8 +232,10 @@ impl EntityRecords {
                 if self.start_of(self.ends.len().saturating_add(1)) == self.records.len() {
                     self.ends.push_back(self.total);
                 }
+                place
             }
-        }
+        };
+        self.refresh_blocks(self.block_of(place));
     }
 
     /// Removes a record and its label. Returns false if the record is not held.
@@ -177,19 +255,20 @@ impl EntityRecords {
                 *end = end.wrapping_sub(value).wrapping_add(moved);
             }
         }
+        self.refresh_blocks(self.block_of(held));
         true
     }
 
     /// Sets or withdraws a positive label. Returns false if the record is not held.
     pub(crate) fn label(&mut self, key: Key, positive: bool) -> bool {
-        let found = self.positives.as_deref().map_or(Err(0), |positives| positives.binary_search(&key));
+        let found = self.positives().map_or(Err(0), |positives| positives.binary_search(&key));
         match (found, positive) {
             (Err(place), true) if self.place(key).is_ok() => {
-                self.positives.get_or_insert_default().insert(place, key);
+                self.rest.get_or_insert_default().positives.insert(place, key);
             }
             (Ok(place), false) => {
-                if let Some(positives) = &mut self.positives {
-                    positives.remove(place);
+                if let Some(rest) = &mut self.rest {
+                    rest.positives.remove(place);
                 }
             }
             (Ok(_), true) | (Err(_), _) => return self.place(key).is_ok(),
@@ -214,14 +293,15 @@ impl EntityRecords {
             self.records.shrink_to_fit();
             self.ends.shrink_to_fit();
         }
-        self.positives.take_if(|positives| positives.is_empty());
+        if let Some(blocks) = self.rest.as_deref_mut().and_then(|rest| rest.blocks.as_mut()) {
+            blocks.shrink_to_fit();
+        }
+        self.rest.take_if(|rest| rest.positives.is_empty() && rest.blocks.is_none());
     }
 
     /// The records in order: key, value, and whether the label is positive.
     pub(crate) fn records(&self) -> impl Iterator<Item = (Key, i64, bool)> {
-        let is_positive =
-            |key| self.positives.as_deref().is_some_and(|positives| positives.binary_search(&key).is_ok());
-        self.records.iter().map(move |record| (record.key(), record.value(), is_positive(record.key())))
+        self.records.iter().map(|record| (record.key(), record.value(), self.is_positive(record.key())))
     }
 
     fn forget_before(&mut self, instant: Timestamp) {
@@ -230,9 +310,12 @@ impl EntityRecords {
             if usize::from(self.gone) == BLOCK_RECORDS {
                 self.gone = 0;
                 self.ends.pop_front();
+                if let Some(blocks) = self.rest.as_deref_mut().and_then(|rest| rest.blocks.as_mut()) {
+                    blocks.pop_front();
+                }
             }
         }
-        if let Some(positives) = &mut self.positives {
+        if let Some(Rest { positives, .. }) = self.rest.as_deref_mut() {
             while positives.pop_front_if(|key| key.at < instant).is_some() {}
             let (oldest, labelled) = (self.records.front().map(|record| record.key()), positives.front());
             debug_assert!(

@@ -8,7 +8,9 @@ use types::{Timestamp, Token};
 
 use crate::entity_records::{EntityRecords, Key};
 use crate::window::{after, first_within};
-use crate::{Aggregate, Missing, RecordChange, RestoredRecord, Stream, StreamBounds, Update, UpdateOutcome, Window};
+use crate::{
+    Aggregate, Missing, RecordChange, RestoredRecord, Stream, StreamBounds, Update, UpdateOutcome, View, Window,
+};
 
 /// How many entities an insert checks to find idle ones. An insert makes at most one more check necessary, or two if
 /// its entity is new. Checking more than two therefore keeps up, however many entities become idle at once.
@@ -33,6 +35,9 @@ pub(crate) struct StreamState {
     /// entity can have later or earlier places in the list as well, which are ignored.
     idle: BinaryHeap<Reverse<(Timestamp, Token)>>,
     records: u64,
+    /// Whether entities keep the spread of their records from their next record on. It only makes reading faster, and is not
+    /// part of the state.
+    keeps_spreads: bool,
 }
 
 impl StreamState {
@@ -44,6 +49,7 @@ impl StreamState {
             entities: HashMap::default(),
             idle: BinaryHeap::new(),
             records: 0,
+            keeps_spreads: false,
         }
     }
 
@@ -75,24 +81,31 @@ impl StreamState {
         self.entities.get(&entity).filter(|history| history.matters_from(self.horizon))
     }
 
-    pub(crate) fn aggregate(&self, entity: Token, window: Window, at: Timestamp) -> Result<Aggregate, Missing> {
-        let Some((first, last)) = window.instants(at) else { return Ok(Aggregate::default()) };
+    pub(crate) fn keep_spreads(&mut self) {
+        self.keeps_spreads = true;
+    }
+
+    /// The records of an entity in a window as of `at`, without the record `without` and with the value `candidate` at the end.
+    pub(crate) fn view(
+        &self,
+        entity: Token,
+        window: Window,
+        at: Timestamp,
+        (without, candidate): (Option<Key>, Option<i64>),
+    ) -> Result<View<'_>, Missing> {
+        let Some((first, last)) = window.instants(at) else { return Ok(View::empty(at, candidate)) };
         if first < self.horizon {
             return Err(Missing::WindowTruncated);
         }
         match self.held(entity) {
             Some(history) if first < history.reach() => Err(Missing::WindowTruncated),
-            Some(history) => Ok(history.aggregate(first, last)),
+            Some(history) => {
+                let without = without.and_then(|key| history.held_at(key));
+                Ok(View::of(history, (first, last), without, (at, candidate)))
+            }
             None if first < self.refused => Err(Missing::TooManyEntities),
-            None => Ok(Aggregate::default()),
+            None => Ok(View::empty(at, candidate)),
         }
-    }
-
-    /// The aggregate of one record, if it is held and in the window.
-    pub(crate) fn aggregate_of(&self, entity: Token, window: Window, at: Timestamp, key: Key) -> Aggregate {
-        let Some((first, last)) = window.instants(at) else { return Aggregate::default() };
-        let in_window = first <= key.at && key.at <= last;
-        self.held(entity).filter(|_| in_window).map_or_else(Aggregate::default, |history| history.aggregate_of(key))
     }
 
     /// Everything that can still be asked about an entity, and the first instant that it covers.
@@ -163,6 +176,9 @@ impl StreamState {
             return UpdateOutcome::Dropped(Missing::WindowTruncated);
         }
         let held = history.len() as u64;
+        if self.keeps_spreads {
+            history.keep_spreads();
+        }
         history.insert(key, value);
         let trimmed = history.trim(self.horizon, records_max);
         self.records = self.records.saturating_sub(held).saturating_add(history.len() as u64);
