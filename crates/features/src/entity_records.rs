@@ -6,7 +6,9 @@ use std::collections::VecDeque;
 use types::{Seq, Timestamp};
 
 use crate::blocks::{Block, Spread};
+use crate::items::{Item, Items};
 use crate::window::{Aggregate, after};
+use crate::windows::RestoredRecord;
 
 /// The number of records from one kept sum to the next.
 const BLOCK_RECORDS: usize = 32;
@@ -41,8 +43,14 @@ struct Rest {
     positives: VecDeque<Key>,
     /// The spread of every full block, in order, as `ends` has their sums. `None` if the stream does not keep spreads, or did not
     /// when the entity had its last record. The first block may have lost records that are gone, and then nobody reads its spread.
-    blocks: Option<VecDeque<Block>>,
+    blocks: Option<Box<Blocks>>,
+    /// The items of all records. `None` if no record has had one.
+    items: Option<Box<Items>>,
 }
+
+/// The spreads of full blocks, in order.
+#[derive(Debug, Clone, Default)]
+struct Blocks(VecDeque<Block>);
 
 /// Identifies and orders the records of an entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -159,7 +167,9 @@ impl EntityRecords {
     /// The spread of the records from place `start` to before place `end`: of full blocks as it is kept, of others record by record.
     pub(crate) fn spread(&self, start: usize, end: usize) -> Spread {
         let each = |start, end| self.values(start, end).fold(Spread::NONE, Spread::with);
-        let Some(blocks) = self.rest.as_deref().and_then(|rest| rest.blocks.as_ref()) else { return each(start, end) };
+        let Some(Blocks(blocks)) = self.rest.as_deref().and_then(|rest| rest.blocks.as_deref()) else {
+            return each(start, end);
+        };
         let first = start.saturating_add(self.gone.into()).div_ceil(BLOCK_RECORDS);
         let last = self.block_of(end).min(blocks.len());
         if first >= last {
@@ -173,7 +183,7 @@ impl EntityRecords {
     pub(crate) fn keep_spreads(&mut self) {
         let rest = self.rest.get_or_insert_default();
         if rest.blocks.is_none() {
-            rest.blocks = Some(VecDeque::new());
+            rest.blocks = Some(Box::default());
             self.refresh_blocks(0);
         }
     }
@@ -181,10 +191,10 @@ impl EntityRecords {
     /// Computes the spreads of all full blocks from number `first` on again, if they are kept: the records in these blocks changed.
     fn refresh_blocks(&mut self, first: usize) {
         let Some(mut blocks) = self.rest.as_deref_mut().and_then(|rest| rest.blocks.take()) else { return };
-        blocks.truncate(first);
-        for block in blocks.len()..self.ends.len() {
+        blocks.0.truncate(first);
+        for block in blocks.0.len()..self.ends.len() {
             let (start, end) = (self.start_of(block), self.start_of(block.saturating_add(1)));
-            blocks.push_back(Block::new(self.values(start, end).fold(Spread::NONE, Spread::with)));
+            blocks.0.push_back(Block::new(self.values(start, end).fold(Spread::NONE, Spread::with)));
         }
         if let Some(rest) = &mut self.rest {
             rest.blocks = Some(blocks);
@@ -204,8 +214,29 @@ impl EntityRecords {
         self.place(key).ok()
     }
 
-    /// Records `value`. If the record is already held, this replaces its value.
-    pub(crate) fn insert(&mut self, key: Key, value: i64) {
+    /// The items of the records, if any record has had one.
+    pub(crate) fn items(&self) -> Option<&Items> {
+        self.rest.as_deref().and_then(|rest| rest.items.as_deref())
+    }
+
+    /// Sets the item of the record at a place, which `is_new` if the record was just inserted.
+    fn set_item(&mut self, place: usize, is_new: bool, key: Key, item: Option<Item>) {
+        if item.is_none() && self.items().is_none() {
+            return;
+        }
+        let known = self.records.len().saturating_sub(is_new.into());
+        let rest = self.rest.get_or_insert_default();
+        let items = rest.items.get_or_insert_with(|| Box::new(Items::none(known)));
+        if !is_new {
+            items.remove(place);
+        }
+        // The new record is already there, so an earlier place is the same in both.
+        items.insert(place, (item, key.at), |earlier| self.records.get(earlier).map(|record| record.at()));
+    }
+
+    /// Records `value`. If the record is already held, this replaces its value and its item.
+    pub(crate) fn insert(&mut self, key: Key, value: i64, item: Option<Item>) {
+        let known = self.records.len();
         let place = match self.place(key) {
             Ok(held) => {
                 let Some(record) = self.records.get_mut(held) else { return };
@@ -236,6 +267,7 @@ impl EntityRecords {
             }
         };
         self.refresh_blocks(self.block_of(place));
+        self.set_item(place, self.records.len() > known, key, item);
     }
 
     /// Removes a record and its label. Returns false if the record is not held.
@@ -243,6 +275,9 @@ impl EntityRecords {
         let Ok(held) = self.place(key) else { return false };
         self.label(key, false);
         let Some(removed) = self.records.remove(held) else { return false };
+        if let Some(items) = self.rest.as_deref_mut().and_then(|rest| rest.items.as_mut()) {
+            items.remove(held);
+        }
         let value = i128::from(removed.value());
         self.total = self.total.wrapping_sub(value);
         if self.start_of(self.ends.len()) > self.records.len() {
@@ -293,24 +328,34 @@ impl EntityRecords {
             self.records.shrink_to_fit();
             self.ends.shrink_to_fit();
         }
-        if let Some(blocks) = self.rest.as_deref_mut().and_then(|rest| rest.blocks.as_mut()) {
-            blocks.shrink_to_fit();
+        if let Some(Rest { blocks, items, .. }) = self.rest.as_deref_mut() {
+            blocks.iter_mut().for_each(|blocks| blocks.0.shrink_to_fit());
+            items.iter_mut().for_each(|items| items.shrink());
         }
-        self.rest.take_if(|rest| rest.positives.is_empty() && rest.blocks.is_none());
+        self.rest.take_if(|rest| rest.positives.is_empty() && rest.blocks.is_none() && rest.items.is_none());
     }
 
-    /// The records in order: key, value, and whether the label is positive.
-    pub(crate) fn records(&self) -> impl Iterator<Item = (Key, i64, bool)> {
-        self.records.iter().map(|record| (record.key(), record.value(), self.is_positive(record.key())))
+    /// The records in order.
+    pub(crate) fn records(&self) -> impl Iterator<Item = RestoredRecord> {
+        self.records.iter().enumerate().map(|(place, record)| RestoredRecord {
+            key: record.key(),
+            value: record.value(),
+            item: self.items().and_then(|items| items.get(place)),
+            positive: self.is_positive(record.key()),
+        })
     }
 
     fn forget_before(&mut self, instant: Timestamp) {
         while self.records.pop_front_if(|record| record.at() < instant).is_some() {
             self.gone = self.gone.saturating_add(1);
-            if usize::from(self.gone) == BLOCK_RECORDS {
+            let block_is_gone = usize::from(self.gone) == BLOCK_RECORDS;
+            if block_is_gone {
                 self.gone = 0;
                 self.ends.pop_front();
-                if let Some(blocks) = self.rest.as_deref_mut().and_then(|rest| rest.blocks.as_mut()) {
+            }
+            if let Some(Rest { blocks, items, .. }) = self.rest.as_deref_mut() {
+                items.iter_mut().for_each(|items| items.pop_front());
+                if let Some(Blocks(blocks)) = blocks.as_deref_mut().filter(|_| block_is_gone) {
                     blocks.pop_front();
                 }
             }

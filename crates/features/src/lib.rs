@@ -16,6 +16,7 @@
 
 mod blocks;
 mod entity_records;
+mod items;
 mod stream;
 mod update;
 mod view;
@@ -24,8 +25,9 @@ mod window;
 mod windows;
 
 pub use entity_records::Key;
+pub use items::Item;
 pub use update::{RecordChange, StoredUpdate, Update, UpdateOutcome};
-pub use view::{Moments, Quantile, View};
+pub use view::{Candidate, Moments, Quantile, View};
 pub use wide::Wide;
 pub use window::{Aggregate, Missing, Window};
 pub use windows::{RestoredRecord, Stream, StreamBounds, StreamId, Windows};

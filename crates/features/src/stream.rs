@@ -9,7 +9,8 @@ use types::{Timestamp, Token};
 use crate::entity_records::{EntityRecords, Key};
 use crate::window::{after, first_within};
 use crate::{
-    Aggregate, Missing, RecordChange, RestoredRecord, Stream, StreamBounds, Update, UpdateOutcome, View, Window,
+    Aggregate, Candidate, Item, Missing, RecordChange, RestoredRecord, Stream, StreamBounds, Update, UpdateOutcome,
+    View, Window,
 };
 
 /// How many entities an insert checks to find idle ones. An insert makes at most one more check necessary, or two if
@@ -91,7 +92,7 @@ impl StreamState {
         entity: Token,
         window: Window,
         at: Timestamp,
-        (without, candidate): (Option<Key>, Option<i64>),
+        (without, candidate): (Option<Key>, Option<Candidate>),
     ) -> Result<View<'_>, Missing> {
         let Some((first, last)) = window.instants(at) else { return Ok(View::empty(at, candidate)) };
         if first < self.horizon {
@@ -131,8 +132,8 @@ impl StreamState {
     /// Every record that can still be asked for.
     pub(crate) fn all(&self) -> impl Iterator<Item = (Token, RestoredRecord)> {
         self.entities.iter().flat_map(|(entity, history)| {
-            let records = history.records().filter(|(key, ..)| key.at >= self.horizon);
-            records.map(|(key, value, positive)| (*entity, RestoredRecord { key, value, positive }))
+            let records = history.records().filter(|record| record.key.at >= self.horizon);
+            records.map(|record| (*entity, record))
         })
     }
 
@@ -150,13 +151,13 @@ impl StreamState {
             return UpdateOutcome::Unchanged;
         }
         match update.change {
-            RecordChange::Insert { value } => self.insert(update.entity, key, value),
+            RecordChange::Insert { value, item } => self.insert(update.entity, key, (value, item)),
             RecordChange::Remove => self.change(update.entity, |history| history.remove(key)),
             RecordChange::Label { positive } => self.change(update.entity, |history| history.label(key, positive)),
         }
     }
 
-    fn insert(&mut self, entity: Token, key: Key, value: i64) -> UpdateOutcome {
+    fn insert(&mut self, entity: Token, key: Key, (value, item): (i64, Option<Item>)) -> UpdateOutcome {
         if self.held(entity).is_none() {
             // Some of the refused records may have been this entity's.
             if key.at < self.refused {
@@ -179,7 +180,7 @@ impl StreamState {
         if self.keeps_spreads {
             history.keep_spreads();
         }
-        history.insert(key, value);
+        history.insert(key, value, item);
         let trimmed = history.trim(self.horizon, records_max);
         self.records = self.records.saturating_sub(held).saturating_add(history.len() as u64);
         self.check_in_time(entity);
@@ -258,8 +259,8 @@ impl StreamState {
         let first = self.horizon.max(reach);
         let held = records.get(records.partition_point(|record| record.key.at < first)..).unwrap_or_default();
         history.reserve(held.len());
-        for RestoredRecord { key, value, positive } in held {
-            history.insert(*key, *value);
+        for RestoredRecord { key, value, item, positive } in held {
+            history.insert(*key, *value, *item);
             if *positive {
                 history.label(*key, true);
             }

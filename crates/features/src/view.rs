@@ -4,6 +4,7 @@ use types::{Span, Timestamp};
 
 use crate::blocks::Spread;
 use crate::entity_records::EntityRecords;
+use crate::items::Item;
 use crate::wide::Wide;
 use crate::window::Aggregate;
 
@@ -20,9 +21,20 @@ pub struct View<'w> {
     end: usize,
     /// The place of a record among them that counts as if it did not exist.
     without: Option<usize>,
+    /// The first instant in the window.
+    first: Timestamp,
     /// When the window is asked for.
     at: Timestamp,
-    candidate: Option<i64>,
+    candidate: Option<Candidate>,
+}
+
+/// The record that a payment under decision adds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate {
+    /// What it adds to a sum.
+    pub value: i64,
+    /// What it is about besides that, if the stream remembers it.
+    pub item: Option<Item>,
 }
 
 /// A quantile: a share in millionths, from 0 to 1,000,000.
@@ -74,8 +86,8 @@ impl Moments {
 
 impl<'w> View<'w> {
     /// A view of no records but the one that the payment adds.
-    pub(crate) const fn empty(at: Timestamp, candidate: Option<i64>) -> Self {
-        Self { history: None, start: 0, end: 0, without: None, at, candidate }
+    pub(crate) const fn empty(at: Timestamp, candidate: Option<Candidate>) -> Self {
+        Self { history: None, start: 0, end: 0, without: None, first: Timestamp::ZERO, at, candidate }
     }
 
     /// A view of the records from `first` to `last`, both included, without the one at the place `without`.
@@ -83,11 +95,11 @@ impl<'w> View<'w> {
         history: &'w EntityRecords,
         (first, last): (Timestamp, Timestamp),
         without: Option<usize>,
-        (at, candidate): (Timestamp, Option<i64>),
+        (at, candidate): (Timestamp, Option<Candidate>),
     ) -> Self {
         let (start, end) = history.places(first, last);
         let without = without.filter(|place| (start..end).contains(place));
-        Self { history: Some(history), start, end, without, at, candidate }
+        Self { history: Some(history), start, end, without, first, at, candidate }
     }
 
     /// The same window without the record that the payment adds.
@@ -105,7 +117,7 @@ impl<'w> View<'w> {
                 found = found.without(history.aggregate_at(place, place.saturating_add(1)));
             }
         }
-        self.candidate.map_or(found, |value| found.with(value))
+        self.candidate.map_or(found, |candidate| found.with(candidate.value))
     }
 
     /// Count, sum and sum of squares. Takes time in proportion to the records in the window, or to their blocks of 32 if the stream
@@ -129,7 +141,7 @@ impl<'w> View<'w> {
                 Some(place) => history.spread(self.start, place).and(history.spread(place.saturating_add(1), self.end)),
             };
         }
-        self.candidate.map_or(found, |value| found.with(value))
+        self.candidate.map_or(found, |candidate| found.with(candidate.value))
     }
 
     /// The value with the nearest rank, or `None` without records. Takes time in proportion to the records in the window, whose values
@@ -139,14 +151,14 @@ impl<'w> View<'w> {
         for (start, end) in self.parts() {
             scratch.extend(self.history.into_iter().flat_map(|history| history.values(start, end)));
         }
-        scratch.extend(self.candidate);
+        scratch.extend(self.candidate.map(|candidate| candidate.value));
         let place = quantile.place(scratch.len())?;
         Some(*scratch.select_nth_unstable(place).1)
     }
 
     /// The value of the newest record.
     pub fn last(&self) -> Option<i64> {
-        self.candidate.or_else(|| self.newest(0).map(|(_, value)| value))
+        self.candidate.map(|candidate| candidate.value).or_else(|| self.newest(0).map(|(_, value)| value))
     }
 
     /// The value of the record before the newest one.
@@ -163,6 +175,20 @@ impl<'w> View<'w> {
     pub fn since_first(&self) -> Option<Span> {
         let (start, _) = self.parts().into_iter().find(|(start, end)| start < end)?;
         self.history?.record(start).map(|(at, _)| self.at.since(at))
+    }
+
+    /// The number of different items. Takes time in proportion to the records in the window.
+    pub fn distinct(&self) -> u64 {
+        let items = self.history.and_then(EntityRecords::items);
+        let found = items.map_or(0, |items| items.distinct((self.start, self.end), self.first, self.without));
+        let adds = self.candidate.and_then(|candidate| candidate.item).is_some_and(|item| !self.has_seen(item));
+        found.saturating_add(adds.into())
+    }
+
+    /// Whether one of the earlier records has this item. Takes time in proportion to the records in the window after that one.
+    pub fn has_seen(&self, item: Item) -> bool {
+        let Some(items) = self.history.and_then(EntityRecords::items) else { return false };
+        self.parts().into_iter().any(|(start, end)| items.newest(start, end, item).is_some())
     }
 
     /// The newest of the earlier records, or the one `back` records before it: its instant and its value.

@@ -50,6 +50,7 @@ mod compiled_type;
 mod document;
 mod evaluate;
 mod evaluation;
+mod history;
 mod index;
 mod literal;
 mod policy;

@@ -1,10 +1,11 @@
 //! Compares everything that is computed from the records of a window with a plain list of records: late, replaced, removed,
 //! labelled, left out and dropped ones, enough of them to fill many blocks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use features::{
-    Aggregate, Key, Moments, Quantile, RecordChange, Stream, StreamId, Update, View, Wide, Window, Windows,
+    Aggregate, Candidate, Item, Key, Moments, Quantile, RecordChange, Stream, StreamId, Update, View, Wide, Window,
+    Windows,
 };
 use proptest::prelude::*;
 use types::{Seq, Span, Timestamp, Token};
@@ -12,11 +13,13 @@ use types::{Seq, Span, Timestamp, Token};
 const STREAM: StreamId = StreamId::new(1);
 const ENTITY: Token = Token::new(7);
 const RETENTION_NS: u64 = 150;
+/// Items are numbered from 1.
+const ITEMS: u64 = 6;
 
 #[derive(Debug, Clone)]
 enum Step {
     /// Time passes, then the entity gets a record that lies `late_ns` back.
-    Insert { wait_ns: u64, late_ns: u64, value: i64 },
+    Insert { wait_ns: u64, late_ns: u64, value: i64, item: Option<Item> },
     /// The `back`th record from the end changes; it may be long forgotten.
     Change { back: usize, change: RecordChange },
 }
@@ -25,14 +28,19 @@ enum Step {
 struct Question {
     ago_ns: u64,
     window: Window,
-    candidate: Option<i64>,
+    candidate: Option<Candidate>,
     /// Leaves out the record with this place from the end.
     without: Option<usize>,
     quantile: Quantile,
 }
 
 /// A record as the plain list has it.
-type Plain = (i64, bool);
+#[derive(Debug, Clone, Copy, Default)]
+struct Plain {
+    value: i64,
+    item: Option<Item>,
+    label: bool,
+}
 
 #[derive(Debug, Default)]
 struct Model {
@@ -45,23 +53,26 @@ struct Model {
 impl Model {
     fn update(&mut self, step: &Step) -> Option<Update> {
         let (key, change) = match *step {
-            Step::Insert { wait_ns, late_ns, value } => {
+            Step::Insert { wait_ns, late_ns, value, item } => {
                 self.now_ns += wait_ns;
                 let at = self.now_ns.saturating_sub(late_ns);
                 self.newest_ns = self.newest_ns.max(at);
                 let key = Key { at: Timestamp::from_ns(at), seq: Seq::new(self.inserted.len() as u64 + 1) };
                 self.inserted.push(key);
-                (key, RecordChange::Insert { value })
+                (key, RecordChange::Insert { value, item })
             }
             Step::Change { back, change } => (*self.inserted.iter().nth_back(back)?, change),
         };
         // What the retention has passed is forgotten, whatever happens to it.
         if key.at.ns() + RETENTION_NS > self.newest_ns {
             match change {
-                RecordChange::Insert { value } => self.records.entry(key).or_insert((0, false)).0 = value,
+                RecordChange::Insert { value, item } => {
+                    let record = self.records.entry(key).or_default();
+                    *record = Plain { value, item, ..*record };
+                }
                 RecordChange::Remove => drop(self.records.remove(&key)),
                 RecordChange::Label { positive } => {
-                    self.records.entry(key).and_modify(|(_, label)| *label = positive);
+                    self.records.entry(key).and_modify(|record| record.label = positive);
                 }
             }
         }
@@ -76,18 +87,18 @@ impl Model {
         self.inserted.iter().nth_back(question.without?).copied()
     }
 
-    /// The records in the window, the oldest first: instant, value and label.
-    fn inside(&self, question: &Question) -> Vec<(u64, i64, bool)> {
+    /// The records in the window with their instants, the oldest first.
+    fn inside(&self, question: &Question) -> Vec<(u64, Plain)> {
         let at = i128::from(self.asked_at(question).ns());
         let end = at - i128::from(question.window.delay.ns());
         let start = end - i128::from(question.window.length.ns());
         let left_out = self.left_out(question);
         let inside = |key: &Key| (start + 1..=end).contains(&i128::from(key.at.ns())) && Some(*key) != left_out;
         let recorded = self.records.iter().filter(|(key, _)| inside(key));
-        recorded.map(|(key, (value, label))| (key.at.ns(), *value, *label)).collect()
+        recorded.map(|(key, record)| (key.at.ns(), *record)).collect()
     }
 
-    fn candidate(question: &Question) -> Option<i64> {
+    fn candidate(question: &Question) -> Option<Candidate> {
         question.candidate.filter(|_| question.window.delay == Span::ZERO && question.window.length > Span::ZERO)
     }
 }
@@ -129,11 +140,12 @@ fn digits_of(wide: Wide) -> [u64; 8] {
 
 fn compare(view: &View<'_>, model: &Model, question: &Question) {
     let (recorded, candidate, at) = (model.inside(question), Model::candidate(question), model.asked_at(question).ns());
-    let values: Vec<i64> = recorded.iter().map(|(_, value, _)| *value).chain(candidate).collect();
+    let values: Vec<i64> =
+        recorded.iter().map(|(_, record)| record.value).chain(candidate.map(|candidate| candidate.value)).collect();
     let counted = Aggregate {
         count: values.len() as u64,
         sum: values.iter().map(|value| i128::from(*value)).sum(),
-        positives: recorded.iter().filter(|(_, _, label)| *label).count() as u64,
+        positives: recorded.iter().filter(|(_, record)| record.label).count() as u64,
     };
     assert_eq!(view.aggregate(), counted);
     let mut sorted = values.clone();
@@ -154,23 +166,35 @@ fn compare(view: &View<'_>, model: &Model, question: &Question) {
     assert_eq!(view.quantile(question.quantile, &mut Vec::new()), nearest);
     assert_eq!(view.last(), values.last().copied());
     assert_eq!(view.previous(), values.iter().nth_back(1).copied());
-    let since = |record: Option<&(u64, i64, bool)>| record.map(|(instant, ..)| Span::from_ns(at - instant));
+    let since = |record: Option<&(u64, Plain)>| record.map(|(instant, _)| Span::from_ns(at - instant));
     assert_eq!(view.since_last(), since(recorded.last()));
     assert_eq!(view.since_first(), since(recorded.first()));
     assert_eq!(view.earlier().aggregate().count, recorded.len() as u64);
+    let earlier: BTreeSet<Item> = recorded.iter().filter_map(|(_, record)| record.item).collect();
+    let mut items = earlier.clone();
+    items.extend(candidate.and_then(|candidate| candidate.item));
+    assert_eq!(view.distinct(), items.len() as u64);
+    for item in (1..=ITEMS).filter_map(Item::new) {
+        assert_eq!(view.has_seen(item), earlier.contains(&item));
+    }
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let value = prop_oneof![8 => -50_i64..50, 1 => Just(i64::MIN), 1 => Just(i64::MAX), 1 => any::<i64>()];
-    let insert = (0_u64..3, prop_oneof![4 => Just(0), 1 => 0_u64..180], value.clone())
-        .prop_map(|(wait_ns, late_ns, value)| Step::Insert { wait_ns, late_ns, value });
+    let insert = (0_u64..3, prop_oneof![4 => Just(0), 1 => 0_u64..180], value.clone(), item())
+        .prop_map(|(wait_ns, late_ns, value, item)| Step::Insert { wait_ns, late_ns, value, item });
     let change = prop_oneof![
         Just(RecordChange::Remove),
         any::<bool>().prop_map(|positive| RecordChange::Label { positive }),
-        value.prop_map(|value| RecordChange::Insert { value }),
+        (value, item()).prop_map(|(value, item)| RecordChange::Insert { value, item }),
     ];
     let change = (0_usize..200, change).prop_map(|(back, change)| Step::Change { back, change });
     prop::collection::vec(prop_oneof![5 => insert, 2 => change], 1..400)
+}
+
+/// No item in one of `ITEMS` + 1 cases.
+fn item() -> impl Strategy<Value = Option<Item>> {
+    (0..=ITEMS).prop_map(Item::new)
 }
 
 fn question() -> impl Strategy<Value = Question> {
@@ -180,7 +204,8 @@ fn question() -> impl Strategy<Value = Question> {
         prop_oneof![Just(0), Just(250_000), Just(500_000), Just(950_000), Just(1_000_000), 0_u32..=1_000_000]
             .prop_map(|millionths| Quantile::of_millionths(millionths).expect("a share"));
     let without = proptest::option::of(0_usize..100);
-    (0_u64..20, window, proptest::option::of(any::<i64>()), without, quantile).prop_map(
+    let candidate = (any::<i64>(), item()).prop_map(|(value, item)| Candidate { value, item });
+    (0_u64..20, window, proptest::option::of(candidate), without, quantile).prop_map(
         |(ago_ns, window, candidate, without, quantile)| Question { ago_ns, window, candidate, without, quantile },
     )
 }
@@ -252,7 +277,7 @@ fn check_significant(values: &[i64], expected: (u64, u32)) {
         recorded_since: Timestamp::ZERO,
     });
     for (seq, value) in (1..).zip(values) {
-        let change = RecordChange::Insert { value: *value };
+        let change = RecordChange::Insert { value: *value, item: None };
         let _kept = windows.apply(&Update {
             stream: STREAM,
             entity: ENTITY,
