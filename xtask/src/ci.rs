@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::services::Service;
-use crate::{cargo, deny, tidy};
+use crate::{cargo, deny, opinion, tidy};
 
 /// The limit for a whole run on two cores, from a clean clone.
 const BUDGET: Duration = Duration::from_secs(45 * 60);
@@ -71,6 +71,7 @@ enum Action {
     CargoSpeaks(Vec<String>),
     Tidy,
     Deny,
+    Opinion,
     /// Tests that talk to these servers, which they start.
     WithServices(&'static str, &'static [Service]),
 }
@@ -123,6 +124,11 @@ fn steps(readme: &str, extent: Extent) -> Result<Vec<Step>> {
             name: "release",
             action: Action::Cargo(words("build --release --locked")),
             remedy: "fix the error, which only the release profile reports",
+        },
+        Step {
+            name: "opinion",
+            action: Action::Opinion,
+            remedy: "each line above names a feature and a payment; crates/policy/src/lib.rs has the formulas",
         },
         Step {
             name: "demo",
@@ -182,6 +188,7 @@ impl Step {
         match &self.action {
             Action::Tidy => tidy::run(root),
             Action::Deny => deny::run(root),
+            Action::Opinion => opinion::run(root),
             Action::Cargo(words) => succeed(cargo(root).args(words)),
             Action::CargoDoc(words) => succeed(cargo(root).args(words).env("RUSTDOCFLAGS", "-D warnings")),
             Action::CargoSpeaks(words) => speak(cargo(root).args(words)),
@@ -198,6 +205,7 @@ impl fmt::Display for Step {
         match &self.action {
             Action::Tidy => f.write_str("cargo xtask tidy"),
             Action::Deny => f.write_str("cargo xtask deny"),
+            Action::Opinion => f.write_str("cargo xtask opinion"),
             Action::Cargo(words) | Action::CargoSpeaks(words) => write!(f, "cargo {}", words.join(" ")),
             Action::WithServices(words, services) => {
                 for service in *services {
@@ -275,6 +283,7 @@ mod tests {
                 "FINAIRA_REQUIRE_OIDC_PROVIDER=1 cargo test --workspace --locked --test identity_servers",
                 "FINAIRA_REQUIRE_POSTGRES=1 FINAIRA_REQUIRE_MARIADB=1 FINAIRA_REQUIRE_REDIS=1 FINAIRA_REQUIRE_KAFKA=1 FINAIRA_REQUIRE_NATS=1 FINAIRA_REQUIRE_RABBITMQ=1 FINAIRA_REQUIRE_CASSANDRA=1 FINAIRA_REQUIRE_MOTO=1 cargo test --workspace --features finaira/connect --locked --lib --bin finaira --test connectors -- --test-threads 3",
                 "cargo build --release --locked",
+                "cargo xtask opinion",
                 "cargo run --release -- demo --exit",
             ]
         );

@@ -3,6 +3,7 @@
 
 mod ci;
 mod deny;
+mod opinion;
 mod services;
 mod soak;
 mod tidy;
@@ -15,6 +16,7 @@ const USAGE: &str = "usage: cargo xtask <task>
   ci         everything a change must pass: formatting, tidy, dependencies, clippy, documentation, tests, the demo;
              with `--full` also the tests with servers that take minutes to start
   deny       only the check of the dependencies: licences, bans, sources, known vulnerabilities
+  opinion    compares features of random payments with what DuckDB computes; needs Python
   services   starts and stops the servers of other makers that tests talk to
   soak       the simulator, the kills and the fuzz targets as in CI, with large numbers and in the release profile
   tidy       only the checks that need no build: crate dependencies, file sizes, leftovers, error pages, links";
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(root(), ci::Extent::Usual),
         ["ci", "--full"] => ci::run(root(), ci::Extent::Full),
         ["deny"] => deny::run(root()),
+        ["opinion"] => opinion::run(root()),
         ["services", "--help"] => {
             println!("{}", services::USAGE);
             return ExitCode::SUCCESS;

@@ -83,11 +83,18 @@ fn item(plan: &StreamPlan, payment: &Payment<'_>) -> Result<Option<Item>, EvalEr
         Err(EvalError::Missing(slot)) if slot != AMOUNT => return Ok(None),
         Err(error) => return Err(error),
     };
-    let mut derived = CONTEXT.clone();
-    add_value(value, &mut derived)?;
-    let [a, b, c, d, e, f, g, h, ..] = *derived.digest().as_bytes();
+    let number = if let Value::Entity(token, _) = value {
+        // Tokens are random numbers already.
+        let [a, b, c, d, e, f, g, h, ..] = token.get().to_le_bytes();
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    } else {
+        let mut derived = CONTEXT.clone();
+        add_value(value, &mut derived)?;
+        let [a, b, c, d, e, f, g, h, ..] = *derived.digest().as_bytes();
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    };
     // One of 2^64 values has no number of its own and shares that of another.
-    Ok(Item::new(u64::from_le_bytes([a, b, c, d, e, f, g, h]).max(1)))
+    Ok(Item::new(number.max(1)))
 }
 
 /// Adds a value to what a token or an item is derived from. Entities are their tokens.
@@ -236,9 +243,10 @@ pub(crate) fn aggregate_value(
         AggregateKind::SinceFirst => seconds(view.since_first()),
         AggregateKind::Distinct => int(view.distinct().into()),
         AggregateKind::CountChange(length) | AggregateKind::SumChange(length) => {
-            let part = |window: WindowNow<'_>| match aggregate {
-                AggregateKind::CountChange(_) => i128::from(window.sums().count),
-                _ => window.sums().sum,
+            let counts = matches!(aggregate, AggregateKind::CountChange(_));
+            let part = |window: WindowNow<'_>| {
+                let sums = window.sums();
+                if counts { i128::from(sums.count) } else { sums.sum }
             };
             match before.map(part) {
                 None | Some(0) => too_few,
@@ -281,13 +289,15 @@ fn compared(aggregate: AggregateKind, earlier: View<'_>, stream: &StreamPlan, pa
     };
     // The value and the count are below 2^63 and 2^33, so the product is exact.
     let scaled = value * i128::from(moments.count);
-    let deviation = if is_score { deviation(&moments) } else { 0.0 };
-    match (is_score, moments.count, moments.sum) {
-        (_, 0, _) | (true, 1, _) | (false, _, 0) => FeatureValue::Missing(MissingReason::TooFewRecords),
-        (true, _, _) if deviation == 0.0 => FeatureValue::Missing(MissingReason::TooFewRecords),
-        (true, count, sum) => FeatureValue::double(quotient(scaled - sum, count.into()) / deviation),
-        (false, _, sum) => FeatureValue::double(quotient(scaled, sum)),
+    // Without two records that differ there is no spread, and without records no sum.
+    let has_measure = if is_score { moments.spread() > Wide::default() } else { moments.sum != 0 };
+    if !has_measure {
+        return FeatureValue::Missing(MissingReason::TooFewRecords);
     }
+    FeatureValue::double(match is_score {
+        true => quotient(scaled - moments.sum, moments.count.into()) / deviation(&moments),
+        false => quotient(scaled, moments.sum),
+    })
 }
 
 /// The standard deviation of a sample: √((n Σx² − (Σx)²) / (n (n − 1))). The numerator and the denominator are exact until each is

@@ -12,8 +12,7 @@ use crate::onnx::Model;
 use crate::problem::{Age, Problem, Problems, Warning};
 use crate::reason::Codes;
 use crate::spec::{
-    AccountTemplate, Entity, FeatureSource, FeatureSpec, FileMapping, LedgerSpec, ModelSpec, PaymentType, Rule,
-    StreamSpec, Thresholds,
+    AccountTemplate, Entity, FeatureSpec, FileMapping, LedgerSpec, ModelSpec, PaymentType, Rule, StreamSpec, Thresholds,
 };
 
 /// A policy that was checked and compiled. It is immutable, and any number of threads may share it.

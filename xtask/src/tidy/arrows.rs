@@ -50,8 +50,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "finaira",
         &[
-            "types", "ledger", "policy", "engine", "disk", "journal", "pipeline", "proof", "api", "datadir", "offline",
-            "server", "connect", "tables",
+            "types", "ledger", "features", "policy", "engine", "disk", "journal", "pipeline", "proof", "api",
+            "datadir", "offline", "server", "connect", "tables",
         ],
     ),
     (

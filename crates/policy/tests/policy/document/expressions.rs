@@ -19,8 +19,8 @@ fn a_feature_is_one_thing() {
         "aggregate = \"sum\"",
         "aggregate = \"total\"",
         &expect![[r#"
-        policy.toml:46:13: features.spend_1d.aggregate: is `total`, expected one of count, sum, mean, label_count, label_rate
-    "#]],
+            policy.toml:46:13: features.spend_1d.aggregate: is `total`, expected one of count, sum, mean, stddev, min, max, median, quantile, last, previous, since_last, since_first, ratio, zscore, count_change, sum_change, distinct, seen, label_count, label_rate
+        "#]],
     );
     check(
         "of = \"customer\"\n",
