@@ -127,7 +127,9 @@ impl Policy {
             EvalError::Overflow => FailureCause::Overflow,
             EvalError::DivisionByZero => FailureCause::DivisionByZero,
             EvalError::InvalidConversion => FailureCause::InvalidConversion,
-            EvalError::Mistyped(_) | EvalError::WrongResult => FailureCause::Mistyped,
+            EvalError::NotFound => FailureCause::NotFound,
+            EvalError::TooLong | EvalError::DuplicateKey => FailureCause::Overflow,
+            EvalError::Mistyped(_) | EvalError::NoOverload | EvalError::WrongResult => FailureCause::Mistyped,
         }
     }
 
@@ -317,7 +319,7 @@ fn feature_value(
 }
 
 fn expression_value(program: &Program, payment: &Payment<'_>) -> FeatureValue {
-    match program.eval(payment) {
+    program.eval(payment, |value| match value {
         Ok(Value::Int(value)) => FeatureValue::Int(value),
         Ok(Value::Double(value)) => FeatureValue::double(value),
         Ok(Value::Bool(value)) => FeatureValue::Bool(value),
@@ -325,11 +327,20 @@ fn expression_value(program: &Program, payment: &Payment<'_>) -> FeatureValue {
             FeatureValue::Missing(MissingReason::OutOfRange)
         }
         Ok(Value::Text(text)) => FeatureValue::Text(text.into()),
-        Ok(Value::Time(_) | Value::Duration(_) | Value::Account(_) | Value::Entity(..)) => {
-            FeatureValue::Missing(MissingReason::ExpressionFailed)
-        }
+        Ok(
+            Value::Null
+            | Value::Uint(_)
+            | Value::Bytes(_)
+            | Value::Time(_)
+            | Value::Duration(_)
+            | Value::Account(_)
+            | Value::Entity(..)
+            | Value::Type(_)
+            | Value::List(_)
+            | Value::Map(_),
+        ) => FeatureValue::Missing(MissingReason::ExpressionFailed),
         Err(error) => FeatureValue::Missing(missing_reason(error)),
-    }
+    })
 }
 
 /// A feature's expression reads only attributes, so a missing value is a missing attribute.
@@ -341,6 +352,10 @@ fn missing_reason(error: EvalError) -> MissingReason {
         | EvalError::Overflow
         | EvalError::DivisionByZero
         | EvalError::InvalidConversion
+        | EvalError::NoOverload
+        | EvalError::NotFound
+        | EvalError::DuplicateKey
+        | EvalError::TooLong
         | EvalError::WrongResult => MissingReason::ExpressionFailed,
     }
 }
