@@ -182,7 +182,7 @@ STATUSES = "posted held in_review declined refused voided expired refunded".spli
 CAUSES = "deadline approve decline capture void refund increment".split()
 MISSING = "attribute_absent window_truncated too_many_entities expression_failed out_of_range unavailable too_few_records".split()
 AT_DEADLINE = "expire proceed".split()
-FAILURES = "missing overflow division_by_zero invalid_conversion mistyped no_probability negative_amount same_account".split()
+FAILURES = "missing overflow division_by_zero invalid_conversion mistyped no_probability negative_amount same_account not_found".split()
 
 
 class Plain(Bytes):

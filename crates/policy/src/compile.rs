@@ -4,7 +4,7 @@
 use features::Window;
 use types::{Digest, Name};
 
-use crate::cel::{self, CompileError, Program, Schema, Slot, Type, Value};
+use crate::cel::{self, CompileError, Program, Schema, Slot, Type};
 use crate::compiled_type::{
     BUILT_IN, CompiledType, FeaturePlan, How, ModelPlan, RulePlan, StreamPlan, WindowPlan, attribute_type,
 };
@@ -164,7 +164,7 @@ impl<'a> Compiler<'a> {
             for amount in &payment.amounts {
                 let programs = self.compile_stored("an amount", amount, &[idx], &[Type::Int]);
                 for (_, program) in &programs {
-                    if let Some(Value::Int(found @ ..0)) = program.constant() {
+                    if let Some(found @ ..0) = program.constant_int() {
                         let message = format_args!("is always {found}, but an amount must not be negative");
                         self.draft.problems.report_by_now(amount.place.span.start, &amount.place, message);
                     }
@@ -442,7 +442,17 @@ const fn feature_type(ty: Type) -> Option<FeatureType> {
         Type::Int => Some(FeatureType::Int),
         Type::Double => Some(FeatureType::Double),
         Type::Text => Some(FeatureType::Text),
-        Type::Time | Type::Duration | Type::Account | Type::Entity(_) => None,
+        Type::Null
+        | Type::Uint
+        | Type::Bytes
+        | Type::Time
+        | Type::Duration
+        | Type::Account
+        | Type::Entity(_)
+        | Type::Type
+        | Type::List
+        | Type::Map
+        | Type::Dyn => None,
     }
 }
 

@@ -150,8 +150,8 @@ impl Row for Payment<'_> {
                 BuiltIn::Amount => Value::Int(self.amount?),
                 BuiltIn::Type => Value::Text(self.plan.type_name.as_str()),
                 BuiltIn::Asset => Value::Text(&self.plan.asset),
-                BuiltIn::OccurredAt => Value::Time(self.facts.occurred_at),
-                BuiltIn::DecidedAt => Value::Time(self.facts.decided_at),
+                BuiltIn::OccurredAt => Value::Time(self.facts.occurred_at.into()),
+                BuiltIn::DecidedAt => Value::Time(self.facts.decided_at.into()),
             });
         }
         let attribute = slot.checked_sub(BUILT_IN.len())?;
@@ -168,7 +168,7 @@ fn attribute_value(value: &AttributeValue) -> Value<'_> {
         AttributeValue::Int(value) => Value::Int(*value),
         AttributeValue::Double(value) => Value::Double(*value),
         AttributeValue::Bool(value) => Value::Bool(*value),
-        AttributeValue::Time(at) => Value::Time(*at),
+        AttributeValue::Time(at) => Value::Time((*at).into()),
         AttributeValue::Entity { token, text } => Value::Entity(*token, text),
         AttributeValue::Account(id) => Value::Account(*id),
     }

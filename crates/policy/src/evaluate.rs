@@ -122,7 +122,9 @@ impl Policy {
             EvalError::Overflow => FailureCause::Overflow,
             EvalError::DivisionByZero => FailureCause::DivisionByZero,
             EvalError::InvalidConversion => FailureCause::InvalidConversion,
-            EvalError::Mistyped(_) | EvalError::WrongResult => FailureCause::Mistyped,
+            EvalError::NotFound => FailureCause::NotFound,
+            EvalError::TooLong | EvalError::DuplicateKey => FailureCause::Overflow,
+            EvalError::Mistyped(_) | EvalError::NoOverload | EvalError::WrongResult => FailureCause::Mistyped,
         }
     }
 

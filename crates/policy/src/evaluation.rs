@@ -178,10 +178,12 @@ pub enum FailureCause {
     Overflow,
     #[error("division by zero")]
     DivisionByZero,
-    #[error("a double that is not a number or out of range was converted to int")]
+    /// Such as a double that does not fit an int, or a string that is not a number.
+    #[error("a value cannot be converted to the type")]
     InvalidConversion,
-    /// A bug: the policy was compiled for values of other types.
-    #[error("a value is not of its declared type")]
+    /// A value that the expression marks as of type `dyn`, or takes from a list of mixed types, is not of a type that the
+    /// operation takes.
+    #[error("a value is of a type that the operation does not take")]
     Mistyped,
     /// The model ran and gave no number.
     #[error("the model gave no number")]
@@ -191,6 +193,8 @@ pub enum FailureCause {
     NegativeAmount(i64),
     #[error("it would move money from an account to itself")]
     SameAccount,
+    #[error("a list, map or string has nothing at the index or key")]
+    NotFound,
 }
 
 impl FailureCause {
@@ -205,11 +209,12 @@ impl FailureCause {
             Self::NoProbability => "no_probability",
             Self::NegativeAmount(_) => "negative_amount",
             Self::SameAccount => "same_account",
+            Self::NotFound => "not_found",
         }
     }
 
     /// The names of all causes.
-    pub const NAMES: [&'static str; 8] = [
+    pub const NAMES: [&'static str; 9] = [
         "missing",
         "overflow",
         "division_by_zero",
@@ -218,6 +223,7 @@ impl FailureCause {
         "no_probability",
         "negative_amount",
         "same_account",
+        "not_found",
     ];
 }
 

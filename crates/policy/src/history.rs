@@ -176,7 +176,7 @@ pub(crate) fn features_now(
 }
 
 fn expression_value(program: &Program, payment: &Payment<'_>) -> FeatureValue {
-    match program.eval(payment) {
+    program.eval(payment, |value| match value {
         Ok(Value::Int(value)) => FeatureValue::Int(value),
         Ok(Value::Double(value)) => FeatureValue::double(value),
         Ok(Value::Bool(value)) => FeatureValue::Bool(value),
@@ -184,9 +184,18 @@ fn expression_value(program: &Program, payment: &Payment<'_>) -> FeatureValue {
             FeatureValue::Missing(MissingReason::OutOfRange)
         }
         Ok(Value::Text(text)) => FeatureValue::Text(text.into()),
-        Ok(Value::Time(_) | Value::Duration(_) | Value::Account(_) | Value::Entity(..)) => {
-            FeatureValue::Missing(MissingReason::ExpressionFailed)
-        }
+        Ok(
+            Value::Null
+            | Value::Uint(_)
+            | Value::Bytes(_)
+            | Value::Time(_)
+            | Value::Duration(_)
+            | Value::Account(_)
+            | Value::Entity(..)
+            | Value::Type(_)
+            | Value::List(_)
+            | Value::Map(_),
+        ) => FeatureValue::Missing(MissingReason::ExpressionFailed),
         Err(EvalError::Missing(slot)) => {
             let number = usize::from(slot.0).checked_sub(BUILT_IN.len() + payment.plan.attributes);
             let read = number.and_then(|number| payment.features.get(*payment.plan.slots.get(number)?));
@@ -197,7 +206,7 @@ fn expression_value(program: &Program, payment: &Payment<'_>) -> FeatureValue {
             }
         }
         Err(error) => FeatureValue::Missing(missing_reason(error)),
-    }
+    })
 }
 
 /// Why an expression over attributes has no value: a missing value is a missing attribute.
@@ -209,6 +218,10 @@ fn missing_reason(error: EvalError) -> MissingReason {
         | EvalError::Overflow
         | EvalError::DivisionByZero
         | EvalError::InvalidConversion
+        | EvalError::NoOverload
+        | EvalError::NotFound
+        | EvalError::DuplicateKey
+        | EvalError::TooLong
         | EvalError::WrongResult => MissingReason::ExpressionFailed,
     }
 }

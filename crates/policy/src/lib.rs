@@ -28,6 +28,15 @@
 //! feature may be missing. `has(payment.device)` tests for that; if an expression reads a missing value without
 //! testing, `on_missing_feature` decides.
 //!
+//! ```text
+//! payment.country in ['NO', 'SE'] && !payment.email.matches('@(example|test)\\.com$')
+//! payment.decided_at.getHours('Europe/Berlin') < 6 && features.cards_1h > 3
+//! [features.cards_1h, features.cards_1d].exists(count, count > 10)
+//! payment.amount > {'NO': 50000, 'SE': 70000}[payment.country]
+//! ```
+//!
+//! What there is, where the language leaves a choice, and the bounds are in [`cel`].
+//!
 //! An entity can be compared with another one of its kind, and with strings: `payment.merchant == 'm-17'` or
 //! `payment.merchant in ['m-17', 'm-18']`. Strings are equal if they are the same byte by byte: `Café`, `café` and
 //! `café ` are three values, and so are two ways to write é in Unicode. A policy is stored in the clear and never

@@ -445,6 +445,7 @@ fn encode_failure(failure: &Failure, into: &mut Encoder) {
             into.zigzag(*amount);
         }
         FailureCause::SameAccount => into.u8(7),
+        FailureCause::NotFound => into.u8(8),
     }
 }
 
@@ -465,6 +466,7 @@ fn decode_failure(from: &mut Decoder<'_>) -> Result<Failure, DecodeError> {
         5 => FailureCause::NoProbability,
         6 => FailureCause::NegativeAmount(from.zigzag()?),
         7 => FailureCause::SameAccount,
+        8 => FailureCause::NotFound,
         other => return Err(DecodeError::Unknown { what: "cause of a failure", value: u64::from(other) }),
     };
     Ok(Failure { part, cause })
