@@ -46,9 +46,17 @@ impl Linear {
 
     /// Adds up in double precision, with the columns in order, and rounds once at the end.
     #[expect(clippy::cast_possible_truncation, reason = "a score has single precision, as in the file")]
-    pub(super) fn score(&self, column: impl Fn(usize) -> f32) -> f32 {
-        let terms = self.coefficients.iter().enumerate();
-        (terms.fold(0.0, |sum, (at, coefficient)| sum + coefficient * f64::from(column(at))) + self.intercept) as f32
+    pub(super) fn score(&self, row: &[f32]) -> f32 {
+        let terms = self.coefficients.iter().zip(row);
+        (terms.fold(0.0, |sum, (coefficient, value)| sum + coefficient * f64::from(*value)) + self.intercept) as f32
+    }
+
+    /// Sets each column's contribution to the score. Returns the score of a row of zeros.
+    pub(super) fn explain(&self, row: &[f32], contributions: &mut [f64]) -> f64 {
+        for ((contribution, coefficient), value) in contributions.iter_mut().zip(&self.coefficients).zip(row) {
+            *contribution = coefficient * f64::from(*value);
+        }
+        self.intercept
     }
 
     /// The least and the greatest score over all rows.

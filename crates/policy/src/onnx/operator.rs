@@ -47,6 +47,11 @@ impl Operator {
         }
     }
 
+    /// Takes a list of numbers of any kind.
+    pub(super) fn any_floats(&mut self, name: &str) -> Vec<f32> {
+        self.attributes.remove(name).map(|attribute| attribute.floats).unwrap_or_default()
+    }
+
     /// Takes a list of thresholds, which may be infinite: every number lies on one side of such a threshold.
     pub(super) fn thresholds(&mut self, name: &str) -> Result<Vec<f32>, LoadError> {
         let floats = self.attributes.remove(name).map(|attribute| attribute.floats).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! Models as text that are encoded as ONNX files, and tables of their answers.
 
 mod draft;
+mod explained;
 mod golden;
 mod graphs;
 mod hostile;
