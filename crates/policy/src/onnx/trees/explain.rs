@@ -160,7 +160,10 @@ impl Explainer {
         let (weights, _) = weights.as_chunks_mut::<2>();
         let (inverses, _) = inverses.as_chunks_mut::<POINTS>();
         let mut walk = Walking { nodes: &self.nodes, rule, row, weights, inverses, contributions };
-        walk.below(root, [1.0; POINTS]);
+        // A tree that is one leaf asks about no column.
+        if !self.nodes[root].is_leaf() {
+            walk.below(&self.nodes[root], &rule.weights);
+        }
     }
 }
 
@@ -208,14 +211,20 @@ struct Walking<'a, const POINTS: usize> {
     contributions: &'a mut [f64],
 }
 
-impl<const POINTS: usize> Walking<'_, POINTS> {
-    /// Returns the sum over the leaves below a node of their value times the product of all columns' factors, for every
-    /// point. `product` is the product on the way to the node. The stack is at most as deep as a tree may be.
-    fn below(&mut self, at: usize, product: [f64; POINTS]) -> [f64; POINTS] {
-        let node = self.nodes[at];
-        if node.is_leaf() {
-            return product.map(|product| product * node.ratios[0]);
-        }
+/// What the walk has passed of one column when it comes to a branch on it.
+struct Passed<const POINTS: usize> {
+    column: usize,
+    z: f64,
+    o: f64,
+    /// The product of the factors of all other columns.
+    without: [f64; POINTS],
+}
+
+impl<'a, const POINTS: usize> Walking<'a, POINTS> {
+    /// Returns the sum over the leaves below a branch of their value times the product of all columns' factors, for every
+    /// point and with its weight. `product` is the product on the way to the branch. The stack is at most as deep as a
+    /// tree may be.
+    fn below(&mut self, node: &'a Weighed, product: &[f64; POINTS]) -> [f64; POINTS] {
         let column = node.question.column();
         let is_yes = node.question.is_yes(self.row[column]);
         let [z, o] = self.weights[column];
@@ -225,41 +234,64 @@ impl<const POINTS: usize> Walking<'_, POINTS> {
         for point in 0..POINTS {
             without[point] = product[point] * inverse[point];
         }
+        let passed = Passed { column, z, o, without };
         let mut sums = [0.0; POINTS];
-        let mut contribution = 0.0;
-        for (child, (share, is_followed)) in
-            node.children.into_iter().zip(node.ratios.into_iter().zip([is_yes, !is_yes]))
-        {
-            let z_below = z * share;
-            let o_below = if is_followed { o } else { 0.0 };
-            if o_below == 0.0 && z_below < NO_WEIGHT {
-                continue;
-            }
-            let mut inverse_below = [0.0; POINTS];
-            let mut product_below = [0.0; POINTS];
-            for point in 0..POINTS {
-                let factor = z_below * self.rule.rests[point] + o_below * self.rule.points[point];
-                inverse_below[point] = 1.0 / factor;
-                product_below[point] = without[point] * factor;
-            }
-            let child = child as usize;
-            let below = if self.nodes[child].is_leaf() {
-                product_below.map(|product| product * self.nodes[child].ratios[0])
-            } else {
-                self.weights[column] = [z_below, o_below];
-                self.inverses[column] = inverse_below;
-                self.below(child, product_below)
-            };
-            for point in 0..POINTS {
-                let change = (o_below - z_below) * inverse_below[point] - (o - z) * inverse[point];
-                contribution += self.rule.weights[point] * below[point] * change;
-                sums[point] += below[point];
-            }
+        let [yes, no] = node.children;
+        let [share_of_yes, share_of_no] = node.ratios;
+        let mut contribution = self.side(&passed, yes, share_of_yes, f64::from(u8::from(is_yes)), &mut sums);
+        contribution += self.side(&passed, no, share_of_no, f64::from(u8::from(!is_yes)), &mut sums);
+        // What the branches above on this column added for the leaves below is replaced.
+        for point in 0..POINTS {
+            contribution -= (o - z) * sums[point] * inverse[point];
         }
         self.weights[column] = [z, o];
         self.inverses[column] = inverse;
         self.contributions[column] += contribution;
         sums
+    }
+
+    /// One of the two sides of a branch. Adds to `sums` what [`Self::below`] returns, and returns what the column adds.
+    #[inline(always)]
+    fn side(
+        &mut self,
+        passed: &Passed<POINTS>,
+        child: u32,
+        share: f64,
+        is_followed: f64,
+        sums: &mut [f64; POINTS],
+    ) -> f64 {
+        let (z, o) = (passed.z * share, passed.o * is_followed);
+        if o + z < NO_WEIGHT {
+            return 0.0;
+        }
+        let mut factors = [0.0; POINTS];
+        let mut product = [0.0; POINTS];
+        for point in 0..POINTS {
+            factors[point] = z * self.rule.rests[point] + o * self.rule.points[point];
+            product[point] = passed.without[point] * factors[point];
+        }
+        let nodes = self.nodes;
+        let child = &nodes[child as usize];
+        // The sum below, without the factor of this column.
+        let mut sum_without = 0.0;
+        if child.is_leaf() {
+            let value = child.ratios[0];
+            for point in 0..POINTS {
+                sum_without += passed.without[point];
+                sums[point] += product[point] * value;
+            }
+            sum_without *= value;
+        } else {
+            let inverse = factors.map(|factor| 1.0 / factor);
+            self.weights[passed.column] = [z, o];
+            self.inverses[passed.column] = inverse;
+            let below = self.below(child, &product);
+            for point in 0..POINTS {
+                sum_without += below[point] * inverse[point];
+                sums[point] += below[point];
+            }
+        }
+        (o - z) * sum_without
     }
 }
 
