@@ -5,7 +5,19 @@
 pub struct Contributions {
     expected: f64,
     columns: Vec<f64>,
-    pub(super) scratch: Vec<f64>,
+    /// What the sum reads, after all preparations, and the contribution of each number of it.
+    row: Vec<f32>,
+    raw: Vec<f64>,
+    scratch: Vec<f64>,
+}
+
+/// The parts of [`Contributions`] that a model fills.
+pub(super) struct Parts<'a> {
+    pub expected: &'a mut f64,
+    pub columns: &'a mut [f64],
+    pub row: &'a [f32],
+    pub raw: &'a mut [f64],
+    pub scratch: &'a mut Vec<f64>,
 }
 
 impl Contributions {
@@ -30,15 +42,26 @@ impl Contributions {
         self.columns.iter().fold(self.expected, |sum, contribution| sum + contribution)
     }
 
-    /// Starts a row of this many columns.
-    pub(super) fn start(&mut self, columns: usize) {
+    /// Starts a row of `columns` columns, of which a sum reads `width` numbers. Returns where these go.
+    pub(super) fn start(&mut self, columns: usize, width: usize) -> &mut [f32] {
         self.expected = 0.0;
-        self.columns.clear();
-        self.columns.resize(columns, 0.0);
+        for (values, length) in [(&mut self.columns, columns), (&mut self.raw, width)] {
+            values.clear();
+            values.resize(length, 0.0);
+        }
+        self.row.clear();
+        self.row.resize(width, 0.0);
+        &mut self.row
     }
 
-    pub(super) fn parts(&mut self) -> (&mut f64, &mut [f64], &mut Vec<f64>) {
-        (&mut self.expected, &mut self.columns, &mut self.scratch)
+    pub(super) fn parts(&mut self) -> Parts<'_> {
+        Parts {
+            expected: &mut self.expected,
+            columns: &mut self.columns,
+            row: &self.row,
+            raw: &mut self.raw,
+            scratch: &mut self.scratch,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::LoadError;
 use super::classes;
 use super::operator::Operator;
+use super::program::Zero;
 use super::transform::Transform;
 
 #[derive(Debug)]
@@ -13,7 +14,7 @@ pub(super) struct Linear {
 }
 
 impl Linear {
-    pub(super) fn classifier(operator: &mut Operator, inputs: usize) -> Result<(Self, Transform), LoadError> {
+    pub(super) fn classifier(operator: &mut Operator, inputs: usize) -> Result<(Self, Transform, Zero), LoadError> {
         classes::check(operator, "classlabels_ints")?;
         // Says only how the training treated more than two classes.
         operator.ignore("multi_class");
@@ -25,9 +26,10 @@ impl Linear {
         let row = |at: usize| Self::row(&coefficients, &intercepts, inputs, at);
         match (rows, transform) {
             (1, Transform::Softmax) => Err(operator.error("SOFTMAX needs the coefficients of both classes")),
-            (1, _) => Ok((row(0), transform)),
-            (_, Transform::Softmax) => Ok((row(1).minus(&row(0)), transform)),
-            (_, Transform::None | Transform::Logistic) => Ok((row(1), transform)),
+            (1, Transform::None) => Ok((row(0), transform, Zero::Negative)),
+            (1, Transform::Logistic) => Ok((row(0), transform, Zero::Rest)),
+            (_, Transform::Softmax) => Ok((row(1).minus(&row(0)), transform, Zero::Rest)),
+            (_, Transform::None | Transform::Logistic) => Ok((row(1), transform, Zero::Linear(row(0)))),
         }
     }
 

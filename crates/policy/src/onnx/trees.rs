@@ -2,9 +2,11 @@
 
 use super::contributions::Unexplained;
 use super::operator::Operator;
+use super::program::Zero;
 use super::transform::Transform;
 use super::{LoadError, classes};
 
+mod ensemble;
 mod explain;
 mod node;
 mod perfect;
@@ -62,7 +64,7 @@ impl Layout {
 }
 
 impl Trees {
-    pub(super) fn classifier(operator: &mut Operator, inputs: usize) -> Result<(Self, Transform), LoadError> {
+    pub(super) fn classifier(operator: &mut Operator, inputs: usize) -> Result<(Self, Transform, Zero), LoadError> {
         classes::check(operator, "classlabels_int64s")?;
         let transform = operator.word("post_transform", &Transform::WORDS)?;
         let base = operator.floats("base_values")?;
@@ -81,7 +83,24 @@ impl Trees {
             (_, _, Transform::Softmax) => return Err(operator.error("SOFTMAX needs weights for both classes")),
             (false, false, _) => return Err(operator.error("it has no class_weights")),
         };
-        Ok((Self::new(operator, &forest, &values, 1.0, base)?, transform))
+        let zero = match (transform, leaves.names(0) && leaves.names(1)) {
+            (Transform::Logistic | Transform::Softmax, _) => Zero::Rest,
+            (Transform::None, true) => Zero::Unknown,
+            // What ONNX's reference runtime does if a file has the weights of one class only.
+            (Transform::None, false) if values.iter().all(|value| *value >= 0.0) => Zero::Rest,
+            (Transform::None, false) => Zero::Negative,
+        };
+        Ok((Self::new(operator, &forest, &values, 1.0, base)?, transform, zero))
+    }
+
+    /// The trees of each target of a `TreeEnsemble`, which version 5 of the operator set defines.
+    pub(super) fn ensemble(operator: &mut Operator, inputs: usize) -> Result<(Vec<Self>, Transform), LoadError> {
+        let ensemble = ensemble::read(operator, inputs)?;
+        operator.finish()?;
+        let divisor = if ensemble.is_average { f32::from(ensemble.forest.tree_count()) } else { 1.0 };
+        let trees = |values: &Vec<f32>| Self::new(operator, &ensemble.forest, values, divisor, 0.0);
+        let targets = ensemble.values.iter().map(trees).collect::<Result<_, _>>()?;
+        Ok((targets, ensemble.transform))
     }
 
     pub(super) fn regressor(operator: &mut Operator, inputs: usize) -> Result<(Self, Transform), LoadError> {

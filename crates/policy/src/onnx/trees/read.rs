@@ -15,13 +15,13 @@ type FileId = i64;
 pub(super) struct Forest {
     pub nodes: Vec<FileNode>,
     /// The nodes of each tree. The first one is its root.
-    trees: Vec<Range<usize>>,
-    position: BTreeMap<(FileId, FileId), usize>,
+    pub trees: Vec<Range<usize>>,
+    pub position: BTreeMap<(FileId, FileId), usize>,
 }
 
 pub(super) struct FileNode {
-    tree: FileId,
-    id: FileId,
+    pub tree: FileId,
+    pub id: FileId,
     /// `None` for a leaf.
     pub branch: Option<Branch>,
     /// How much of the training data reached the node, if the file says so.
@@ -117,10 +117,15 @@ fn tree_ranges(operator: &Operator, nodes: &[FileNode]) -> Result<Vec<Range<usiz
         let start = trees.last().map_or(0, |last| last.end);
         trees.push(start..start + chunk.len());
     }
-    if !(1..=TREES_MAX).contains(&trees.len()) {
-        return Err(operator.error(format!("it has {} trees, expected 1..={TREES_MAX}", trees.len())));
-    }
+    check_tree_count(operator, trees.len())?;
     Ok(trees)
+}
+
+pub(super) fn check_tree_count(operator: &Operator, count: usize) -> Result<(), LoadError> {
+    if !(1..=TREES_MAX).contains(&count) {
+        return Err(operator.error(format!("it has {count} trees, expected 1..={TREES_MAX}")));
+    }
+    Ok(())
 }
 
 /// Takes the `class_*` or `target_*` attributes: the leaves' values for `classes` classes.
