@@ -61,7 +61,7 @@ fn records_of(plan: &StreamPlan, payment: &Payment<'_>) -> Result<Option<Token>,
         derived.u128(second.get());
     }
     if let Some(group) = &plan.group {
-        add_value(group.eval(payment)?, &mut derived)?;
+        group.eval(payment, |value| add_value(value?, &mut derived))?;
     }
     Ok(Some(Token::new(derived.digest().head_u128())))
 }
@@ -78,23 +78,26 @@ fn record(plan: &StreamPlan, value: &Program, payment: &Payment<'_>) -> Result<O
 fn item(plan: &StreamPlan, payment: &Payment<'_>) -> Result<Option<Item>, EvalError> {
     static CONTEXT: LazyLock<DigestBuilder> = LazyLock::new(|| DigestBuilder::new("finaira 2026-11 item of a record"));
     let Some(item) = &plan.item else { return Ok(None) };
-    let value = match item.eval(payment) {
-        Ok(value) => value,
-        Err(EvalError::Missing(slot)) if slot != AMOUNT => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let number = if let Value::Entity(token, _) = value {
-        // Tokens are random numbers already.
-        let [a, b, c, d, e, f, g, h, ..] = token.get().to_le_bytes();
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
-    } else {
-        let mut derived = CONTEXT.clone();
-        add_value(value, &mut derived)?;
-        let [a, b, c, d, e, f, g, h, ..] = *derived.digest().as_bytes();
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
-    };
-    // One of 2^64 values has no number of its own and shares that of another.
-    Ok(Item::new(number.max(1)))
+    item.eval(payment, |value| {
+        let number = match value {
+            // Tokens are random numbers already.
+            Ok(Value::Entity(token, _)) => head(&token.get().to_le_bytes()),
+            Ok(value) => {
+                let mut derived = CONTEXT.clone();
+                add_value(value, &mut derived)?;
+                head(derived.digest().as_bytes())
+            }
+            Err(EvalError::Missing(slot)) if slot != AMOUNT => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // One of 2^64 values has no number of its own and shares that of another.
+        Ok(Item::new(number.max(1)))
+    })
+}
+
+/// The first 64 bits.
+fn head<const N: usize>(bytes: &[u8; N]) -> u64 {
+    bytes.first_chunk().map_or(0, |head| u64::from_le_bytes(*head))
 }
 
 /// Adds a value to what a token or an item is derived from. Entities are their tokens.
