@@ -180,9 +180,9 @@ def time(ns):
 SETTINGS = "tenant issuer client role revoked_token signing_key".split()
 STATUSES = "posted held in_review declined refused voided expired refunded".split()
 CAUSES = "deadline approve decline capture void refund increment".split()
-MISSING = "attribute_absent window_truncated too_many_entities expression_failed out_of_range unavailable".split()
+MISSING = "attribute_absent window_truncated too_many_entities expression_failed out_of_range unavailable too_few_records".split()
 AT_DEADLINE = "expire proceed".split()
-FAILURES = "missing overflow division_by_zero invalid_conversion mistyped no_probability negative_amount same_account".split()
+FAILURES = "missing overflow division_by_zero invalid_conversion mistyped no_probability negative_amount same_account not_found".split()
 
 
 class Plain(Bytes):
@@ -275,11 +275,15 @@ class Plain(Bytes):
         base = self.entry_at if self.known is None else self.occurred_at
 
         def update():
-            change = self.choice(("insert", "remove", "label_negative", "label_positive"))
+            change = self.choice(("insert", "remove", "label_negative", "label_positive", "insert_with_item"))
             fields = {"change": change, "stream": self.varint(), "entity": self.id()}
             fields["at_ns"] = base + self.zigzag() & 2**64 - 1
             fields["seq"] = self.seq - self.varint()
-            return {**fields, "value": self.zigzag()} if change == "insert" else fields
+            if change.startswith("insert"):
+                fields["value"] = self.zigzag()
+            if change == "insert_with_item":
+                fields["item"] = self.uint(8)
+            return fields
 
         return self.many(update)
 
@@ -323,7 +327,7 @@ class Plain(Bytes):
 
     def payment_decided(self, version):
         payment = self.uuid()
-        self.known = [payment] if version == 3 else None
+        self.known = [payment] if version >= 3 else None
         fields = {"payment": payment, "content": self.hash(), "policy": self.varint(), "type": self.text()}
         fields.update(ledger=self.varint(), amount=self.varint())
         fields["attributes"] = dict(self.many(lambda: (self.text(), self.attribute())))
@@ -331,7 +335,7 @@ class Plain(Bytes):
         fields["reasons"] = self.many(lambda: (self.text(), self.effect()))
         fields["tags"] = self.many(self.text)
         plain_features = lambda: dict(self.many(lambda: (self.varint(), self.feature())))
-        fields["features"] = self.compact_features() if version == 3 else plain_features()
+        fields["features"] = self.compact_features() if version >= 3 else plain_features()
         fields["models"] = dict(self.many(lambda: (self.varint(), self.double() if self.yes() else None)))
         fields.update(late=self.yes(), status=self.choice(STATUSES))
         fields["refusal"] = {"leg": self.varint(), "status": self.varint()} if self.yes() else None
@@ -468,7 +472,7 @@ KINDS = {
     33: ("import_noted", lambda plain, _: plain.import_noted()),
     34: ("approvals_set", lambda plain, _: plain.rules()),
 }
-LAST_VERSION = {3: 2, 4: 2, 7: 3, 8: 3, 21: 2, 22: 2}  # 1 for all other kinds
+LAST_VERSION = {3: 2, 4: 2, 7: 4, 8: 4, 21: 2, 22: 2}  # 1 for all other kinds
 TRANSFER_CREATED, TRANSFER_STAGED, JOURNAL_CONTINUED = 4, 32, 20
 
 

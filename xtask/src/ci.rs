@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::services::Service;
-use crate::{cargo, deny, tidy};
+use crate::{cargo, cel_spec, deny, opinion, tidy};
 
 /// The limit for a whole run on two cores, from a clean clone.
 const BUDGET: Duration = Duration::from_secs(45 * 60);
@@ -71,6 +71,9 @@ enum Action {
     CargoSpeaks(Vec<String>),
     Tidy,
     Deny,
+    Opinion,
+    /// Tests that run the conformance cases of CEL, which are downloaded before.
+    WithCelSpec(&'static str),
     /// Tests that talk to these servers, which they start.
     WithServices(&'static str, &'static [Service]),
 }
@@ -110,6 +113,11 @@ fn steps(readme: &str, extent: Extent) -> Result<Vec<Step>> {
             remedy: "fix the code or the test; if a golden file should change, rewrite it with UPDATE_EXPECT=1 and review it",
         },
         Step {
+            name: "cel",
+            action: Action::WithCelSpec(CEL),
+            remedy: "fix the code; or list the case with its reason in crates/policy/testdata/cel/unsupported.txt",
+        },
+        Step {
             name: "identity",
             action: Action::WithServices(IDENTITY, &[Service::OidcProvider]),
             remedy: "install what the message names, or fix the code or the test; docs/testing.md says how to run it again",
@@ -123,6 +131,11 @@ fn steps(readme: &str, extent: Extent) -> Result<Vec<Step>> {
             name: "release",
             action: Action::Cargo(words("build --release --locked")),
             remedy: "fix the error, which only the release profile reports",
+        },
+        Step {
+            name: "opinion",
+            action: Action::Opinion,
+            remedy: "each line above names a feature and a payment; crates/policy/src/lib.rs has the formulas",
         },
         Step {
             name: "demo",
@@ -156,6 +169,9 @@ fn steps(readme: &str, extent: Extent) -> Result<Vec<Step>> {
 /// The tests that measure latencies under load.
 const TIMES: &str = "test --release --locked -p finaira --test commands limits:: -- --ignored --test-threads 1";
 
+/// The conformance cases of the expression language.
+const CEL: &str = "test --workspace --locked --lib conformance";
+
 /// The tests that need an identity server. They are built with the whole workspace, so that the step before has built them.
 const IDENTITY: &str = "test --workspace --locked --test identity_servers";
 
@@ -182,9 +198,16 @@ impl Step {
         match &self.action {
             Action::Tidy => tidy::run(root),
             Action::Deny => deny::run(root),
+            Action::Opinion => opinion::run(root),
             Action::Cargo(words) => succeed(cargo(root).args(words)),
             Action::CargoDoc(words) => succeed(cargo(root).args(words).env("RUSTDOCFLAGS", "-D warnings")),
             Action::CargoSpeaks(words) => speak(cargo(root).args(words)),
+            Action::WithCelSpec(words) => {
+                let cases = cel_spec::get(root)?;
+                let mut command = cargo(root);
+                command.args(words.split(' ')).env(cel_spec::VARIABLE, cases).env(cel_spec::REQUIRED, "1");
+                succeed(&mut command)
+            }
             Action::WithServices(words, services) => {
                 let variables = services.iter().map(|service| (service.variable(), "1"));
                 succeed(cargo(root).args(words.split(' ')).envs(variables))
@@ -198,7 +221,9 @@ impl fmt::Display for Step {
         match &self.action {
             Action::Tidy => f.write_str("cargo xtask tidy"),
             Action::Deny => f.write_str("cargo xtask deny"),
+            Action::Opinion => f.write_str("cargo xtask opinion"),
             Action::Cargo(words) | Action::CargoSpeaks(words) => write!(f, "cargo {}", words.join(" ")),
+            Action::WithCelSpec(words) => write!(f, "{}=1 cargo {words}", cel_spec::REQUIRED),
             Action::WithServices(words, services) => {
                 for service in *services {
                     write!(f, "{}=1 ", service.variable())?;
@@ -272,9 +297,11 @@ mod tests {
                 "cargo clippy --workspace --all-targets --features finaira/connect --locked -- -D warnings",
                 "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --features finaira/connect --no-deps --locked",
                 "cargo test --workspace --locked",
+                "FINAIRA_REQUIRE_CEL_SPEC=1 cargo test --workspace --locked --lib conformance",
                 "FINAIRA_REQUIRE_OIDC_PROVIDER=1 cargo test --workspace --locked --test identity_servers",
                 "FINAIRA_REQUIRE_POSTGRES=1 FINAIRA_REQUIRE_MARIADB=1 FINAIRA_REQUIRE_REDIS=1 FINAIRA_REQUIRE_KAFKA=1 FINAIRA_REQUIRE_NATS=1 FINAIRA_REQUIRE_RABBITMQ=1 FINAIRA_REQUIRE_CASSANDRA=1 FINAIRA_REQUIRE_MOTO=1 cargo test --workspace --features finaira/connect --locked --lib --bin finaira --test connectors -- --test-threads 3",
                 "cargo build --release --locked",
+                "cargo xtask opinion",
                 "cargo run --release -- demo --exit",
             ]
         );

@@ -1,8 +1,10 @@
 //! Development tasks: `cargo xtask ci` runs what CI runs, and `cargo xtask tidy` runs the checks that need no build.
 #![expect(clippy::print_stdout, reason = "tasks report to the terminal")]
 
+mod cel_spec;
 mod ci;
 mod deny;
+mod opinion;
 mod services;
 mod soak;
 mod tidy;
@@ -12,9 +14,11 @@ use std::process::{Command, ExitCode, Stdio};
 
 const USAGE: &str = "usage: cargo xtask <task>
 
+  cel-spec   downloads the conformance cases of CEL, and prints the variable with which the tests run them
   ci         everything a change must pass: formatting, tidy, dependencies, clippy, documentation, tests, the demo;
              with `--full` also the tests with servers that take minutes to start
   deny       only the check of the dependencies: licences, bans, sources, known vulnerabilities
+  opinion    compares features of random payments with what DuckDB computes; needs Python
   services   starts and stops the servers of other makers that tests talk to
   soak       the simulator, the kills and the fuzz targets as in CI, with large numbers and in the release profile
   tidy       only the checks that need no build: crate dependencies, file sizes, leftovers, error pages, links";
@@ -22,9 +26,11 @@ const USAGE: &str = "usage: cargo xtask <task>
 fn main() -> ExitCode {
     let chores: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match chores.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["cel-spec"] => cel_spec::get(root()).map(|path| println!("{}={}", cel_spec::VARIABLE, path.display())),
         ["ci"] => ci::run(root(), ci::Extent::Usual),
         ["ci", "--full"] => ci::run(root(), ci::Extent::Full),
         ["deny"] => deny::run(root()),
+        ["opinion"] => opinion::run(root()),
         ["services", "--help"] => {
             println!("{}", services::USAGE);
             return ExitCode::SUCCESS;

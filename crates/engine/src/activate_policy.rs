@@ -50,7 +50,7 @@ impl Decide for ActivatePolicy {
     }
 
     fn made(&self, engine: &mut Engine, _: &Entry) -> Answered<Self> {
-        engine.policy = Some(Arc::clone(&self.policy));
+        engine.use_policy(Arc::clone(&self.policy));
         Ok((Made::Now, engine.active_policy()?))
     }
 }
@@ -62,6 +62,17 @@ impl Guarding for ActivatePolicy {
 }
 
 impl Engine {
+    /// Decides with the compiled form of the active policy from now on.
+    pub(crate) fn use_policy(&mut self, policy: Arc<Policy>) {
+        let opened = self.state.policy.as_ref().map(|active| active.activated.streams.clone()).unwrap_or_default();
+        for (stream, opened) in policy.streams().iter().zip(&opened) {
+            if stream.keeps_spreads {
+                self.state.windows.keep_spreads(opened.id);
+            }
+        }
+        self.policy = Some(policy);
+    }
+
     pub(crate) fn active_policy(&self) -> Result<ActivePolicy, Refusal> {
         let active = self.state.policy.clone().ok_or(Refusal::NoActivePolicy)?;
         let covered = |stream: &StreamOpened| self.state.windows.covered_since(stream.id).unwrap_or_default();

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use features::{Aggregate, Key, Missing, RecordChange, StreamId, Update, Window, Windows};
+use features::{Candidate, Key, Missing, RecordChange, StreamId, Update, View, Window, Windows};
 use ledger::{AccountFlags, NewAccount, NewTransfer, Outcome, Plan, TransferFlags, TransferKey};
 use policy::reason::LEG_FAILED;
 use policy::{
@@ -78,21 +78,21 @@ impl StreamHistory<'_> {
 }
 
 impl WindowSource for StreamHistory<'_> {
-    fn aggregate(
+    fn view(
         &self,
         stream: StreamIdx,
         entity: Token,
         window: Window,
         at: Timestamp,
-        candidate: Option<i64>,
-    ) -> Result<Aggregate, Missing> {
+        candidate: Option<Candidate>,
+    ) -> Result<View<'_>, Missing> {
         let stream = self.id(stream);
         let own = self.without.and_then(|payment| {
             let records = &mut payment.records.iter();
             let record = records.find(|record| (record.stream, record.entity) == (stream, entity))?;
             Some(Key { at: record.at, seq: payment.seq })
         });
-        self.windows.aggregate_without(stream, entity, window, at, (own, candidate))
+        self.windows.view(stream, entity, window, at, (own, candidate))
     }
 }
 
@@ -415,7 +415,7 @@ pub(crate) fn updates_of(
             entity: record.entity,
             at: record.at,
             seq,
-            change: RecordChange::Insert { value: record.value },
+            change: RecordChange::Insert { value: record.value, item: record.item },
         });
     }
     (updates, accepted_updates)

@@ -376,7 +376,7 @@ impl Engine {
     pub fn stage_policy(&mut self, policy: Arc<Policy>) {
         let active = self.state.policy.as_ref().map(|active| active.activated.artifact);
         assert_eq!(active, Some(policy.digest()), "ENG-7: the compiled policy is the active one");
-        self.policy = Some(policy);
+        self.use_policy(policy);
     }
 
     /// Starts a history by making the first entry of a journal.

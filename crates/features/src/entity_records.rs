@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 
 use types::{Seq, Timestamp};
 
+use crate::blocks::{Block, Spread};
+use crate::items::{Item, Items};
 use crate::window::{Aggregate, after};
+use crate::windows::RestoredRecord;
 
 /// The number of records from one kept sum to the next.
 const BLOCK_RECORDS: usize = 32;
@@ -24,15 +27,30 @@ pub(crate) struct EntityRecords {
     ends: VecDeque<i128>,
     /// The sum of all records, including those that are gone.
     total: i128,
-    /// The keys of the records with a positive label. Each is also in `records`; they are kept apart because labels are
-    /// rare.
-    #[expect(clippy::box_collection, reason = "most entities have none, and a box takes less room in each of them")]
-    positives: Option<Box<VecDeque<Key>>>,
+    /// What most entities have nothing of. A box takes less room in each of them.
+    rest: Option<Box<Rest>>,
     /// Every record from this instant on is held. `records_max` has dropped only earlier ones.
     reach: Timestamp,
     /// When the stream will check whether the entity is idle; see `StreamState`.
     pub(crate) checked_at: Timestamp,
 }
+
+/// What is kept of some entities only.
+#[derive(Debug, Clone, Default)]
+struct Rest {
+    /// The keys of the records with a positive label. Each is also in the records; they are kept apart because labels are
+    /// rare.
+    positives: VecDeque<Key>,
+    /// The spread of every full block, in order, as `ends` has their sums. `None` if the stream does not keep spreads, or did not
+    /// when the entity had its last record. The first block may have lost records that are gone, and then nobody reads its spread.
+    blocks: Option<Box<Blocks>>,
+    /// The items of all records. `None` if no record has had one.
+    items: Option<Box<Items>>,
+}
+
+/// The spreads of full blocks, in order.
+#[derive(Debug, Clone, Default)]
+struct Blocks(VecDeque<Block>);
 
 /// Identifies and orders the records of an entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,7 +101,7 @@ impl EntityRecords {
             gone: 0,
             ends: VecDeque::new(),
             total: 0,
-            positives: None,
+            rest: None,
             reach,
             checked_at: Timestamp::MAX,
         }
@@ -113,25 +131,113 @@ impl EntityRecords {
 
     /// Aggregates the records from `first` to `last`, both included.
     pub(crate) fn aggregate(&self, first: Timestamp, last: Timestamp) -> Aggregate {
+        let (start, end) = self.places(first, last);
+        self.aggregate_at(start, end)
+    }
+
+    /// Where the records from `first` to `last`, both included, are: the place of the first one, and the place after the last one.
+    pub(crate) fn places(&self, first: Timestamp, last: Timestamp) -> (usize, usize) {
         let start = self.count_before(first);
-        let end = self.count_before(after(last)).max(start);
-        let positives = self.positives.as_deref().map_or(0, |positives| {
-            let start = positives.partition_point(|key| key.at < first);
-            positives.partition_point(|key| key.at <= last).saturating_sub(start)
-        });
+        (start, self.count_before(after(last)).max(start))
+    }
+
+    /// Aggregates the records from place `start` to before place `end`.
+    pub(crate) fn aggregate_at(&self, start: usize, end: usize) -> Aggregate {
+        let key = |place: usize| self.records.get(place).map(|record| record.key());
+        let positives = match (self.positives(), key(start), end.checked_sub(1).and_then(key)) {
+            (Some(positives), Some(first), Some(last)) => {
+                let start = positives.partition_point(|key| *key < first);
+                positives.partition_point(|key| *key <= last).saturating_sub(start)
+            }
+            (_, _, _) => 0,
+        };
         Aggregate { count: end.saturating_sub(start) as u64, sum: self.sum(start, end), positives: positives as u64 }
     }
 
-    /// The aggregate of one record, if it is held.
-    pub(crate) fn aggregate_of(&self, key: Key) -> Aggregate {
-        let Ok(held) = self.place(key) else { return Aggregate::default() };
-        let is_positive = self.positives.as_deref().is_some_and(|positives| positives.binary_search(&key).is_ok());
-        Aggregate { count: 1, sum: self.value(held), positives: u64::from(is_positive) }
+    /// The instant and the value of the record at a place.
+    pub(crate) fn record(&self, place: usize) -> Option<(Timestamp, i64)> {
+        self.records.get(place).map(|record| (record.at(), record.value()))
     }
 
-    /// Records `value`. If the record is already held, this replaces its value.
-    pub(crate) fn insert(&mut self, key: Key, value: i64) {
-        match self.place(key) {
+    /// The values of the records from place `start` to before place `end`.
+    pub(crate) fn values(&self, start: usize, end: usize) -> impl Iterator<Item = i64> {
+        self.records.range(start.min(end)..end).map(|record| record.value())
+    }
+
+    /// The spread of the records from place `start` to before place `end`: of full blocks as it is kept, of others record by record.
+    pub(crate) fn spread(&self, start: usize, end: usize) -> Spread {
+        let each = |start, end| self.values(start, end).fold(Spread::NONE, Spread::with);
+        let Some(Blocks(blocks)) = self.rest.as_deref().and_then(|rest| rest.blocks.as_deref()) else {
+            return each(start, end);
+        };
+        let first = start.saturating_add(self.gone.into()).div_ceil(BLOCK_RECORDS);
+        let last = self.block_of(end).min(blocks.len());
+        if first >= last {
+            return each(start, end);
+        }
+        let whole = blocks.range(first..last).fold(Spread::NONE, |spread, block| spread.and(block.spread()));
+        whole.and(each(start, self.start_of(first))).and(each(self.start_of(last), end))
+    }
+
+    /// Keeps the spread of full blocks from now on.
+    pub(crate) fn keep_spreads(&mut self) {
+        let rest = self.rest.get_or_insert_default();
+        if rest.blocks.is_none() {
+            rest.blocks = Some(Box::default());
+            self.refresh_blocks(0);
+        }
+    }
+
+    /// Computes the spreads of all full blocks from number `first` on again, if they are kept: the records in these blocks changed.
+    fn refresh_blocks(&mut self, first: usize) {
+        let Some(mut blocks) = self.rest.as_deref_mut().and_then(|rest| rest.blocks.take()) else { return };
+        blocks.0.truncate(first);
+        for block in blocks.0.len()..self.ends.len() {
+            let (start, end) = (self.start_of(block), self.start_of(block.saturating_add(1)));
+            blocks.0.push_back(Block::new(self.values(start, end).fold(Spread::NONE, Spread::with)));
+        }
+        if let Some(rest) = &mut self.rest {
+            rest.blocks = Some(blocks);
+        }
+    }
+
+    fn positives(&self) -> Option<&VecDeque<Key>> {
+        self.rest.as_deref().map(|rest| &rest.positives).filter(|positives| !positives.is_empty())
+    }
+
+    fn is_positive(&self, key: Key) -> bool {
+        self.positives().is_some_and(|positives| positives.binary_search(&key).is_ok())
+    }
+
+    /// The place of a record, if it is held.
+    pub(crate) fn held_at(&self, key: Key) -> Option<usize> {
+        self.place(key).ok()
+    }
+
+    /// The items of the records, if any record has had one.
+    pub(crate) fn items(&self) -> Option<&Items> {
+        self.rest.as_deref().and_then(|rest| rest.items.as_deref())
+    }
+
+    /// Sets the item of the record at a place, which `is_new` if the record was just inserted.
+    fn set_item(&mut self, place: usize, is_new: bool, key: Key, item: Option<Item>) {
+        if item.is_none() && self.items().is_none() {
+            return;
+        }
+        let known = self.records.len().saturating_sub(is_new.into());
+        let rest = self.rest.get_or_insert_default();
+        let items = rest.items.get_or_insert_with(|| Box::new(Items::none(known)));
+        if !is_new {
+            items.remove(place);
+        }
+        // The new record is already there, so an earlier place is the same in both.
+        items.insert(place, (item, key.at), |earlier| self.records.get(earlier).map(|record| record.at()));
+    }
+
+    /// Records `value`. If the record is already held, this replaces its value and its item.
+    pub(crate) fn insert(&mut self, key: Key, value: i64, item: Option<Item>) {
+        let known = self.records.len();
+        let place = match self.place(key) {
             Ok(held) => {
                 let Some(record) = self.records.get_mut(held) else { return };
                 let change = i128::from(value).wrapping_sub(record.value().into());
@@ -141,6 +247,7 @@ impl EntityRecords {
                     *end = end.wrapping_add(change);
                 }
                 self.total = self.total.wrapping_add(change);
+                held
             }
             Err(place) => {
                 self.make_room();
@@ -156,8 +263,11 @@ impl EntityRecords {
                 if self.start_of(self.ends.len().saturating_add(1)) == self.records.len() {
                     self.ends.push_back(self.total);
                 }
+                place
             }
-        }
+        };
+        self.refresh_blocks(self.block_of(place));
+        self.set_item(place, self.records.len() > known, key, item);
     }
 
     /// Removes a record and its label. Returns false if the record is not held.
@@ -165,6 +275,9 @@ impl EntityRecords {
         let Ok(held) = self.place(key) else { return false };
         self.label(key, false);
         let Some(removed) = self.records.remove(held) else { return false };
+        if let Some(items) = self.rest.as_deref_mut().and_then(|rest| rest.items.as_mut()) {
+            items.remove(held);
+        }
         let value = i128::from(removed.value());
         self.total = self.total.wrapping_sub(value);
         if self.start_of(self.ends.len()) > self.records.len() {
@@ -177,19 +290,20 @@ impl EntityRecords {
                 *end = end.wrapping_sub(value).wrapping_add(moved);
             }
         }
+        self.refresh_blocks(self.block_of(held));
         true
     }
 
     /// Sets or withdraws a positive label. Returns false if the record is not held.
     pub(crate) fn label(&mut self, key: Key, positive: bool) -> bool {
-        let found = self.positives.as_deref().map_or(Err(0), |positives| positives.binary_search(&key));
+        let found = self.positives().map_or(Err(0), |positives| positives.binary_search(&key));
         match (found, positive) {
             (Err(place), true) if self.place(key).is_ok() => {
-                self.positives.get_or_insert_default().insert(place, key);
+                self.rest.get_or_insert_default().positives.insert(place, key);
             }
             (Ok(place), false) => {
-                if let Some(positives) = &mut self.positives {
-                    positives.remove(place);
+                if let Some(rest) = &mut self.rest {
+                    rest.positives.remove(place);
                 }
             }
             (Ok(_), true) | (Err(_), _) => return self.place(key).is_ok(),
@@ -214,25 +328,39 @@ impl EntityRecords {
             self.records.shrink_to_fit();
             self.ends.shrink_to_fit();
         }
-        self.positives.take_if(|positives| positives.is_empty());
+        if let Some(Rest { blocks, items, .. }) = self.rest.as_deref_mut() {
+            blocks.iter_mut().for_each(|blocks| blocks.0.shrink_to_fit());
+            items.iter_mut().for_each(|items| items.shrink());
+        }
+        self.rest.take_if(|rest| rest.positives.is_empty() && rest.blocks.is_none() && rest.items.is_none());
     }
 
-    /// The records in order: key, value, and whether the label is positive.
-    pub(crate) fn records(&self) -> impl Iterator<Item = (Key, i64, bool)> {
-        let is_positive =
-            |key| self.positives.as_deref().is_some_and(|positives| positives.binary_search(&key).is_ok());
-        self.records.iter().map(move |record| (record.key(), record.value(), is_positive(record.key())))
+    /// The records in order.
+    pub(crate) fn records(&self) -> impl Iterator<Item = RestoredRecord> {
+        self.records.iter().enumerate().map(|(place, record)| RestoredRecord {
+            key: record.key(),
+            value: record.value(),
+            item: self.items().and_then(|items| items.get(place)),
+            positive: self.is_positive(record.key()),
+        })
     }
 
     fn forget_before(&mut self, instant: Timestamp) {
         while self.records.pop_front_if(|record| record.at() < instant).is_some() {
             self.gone = self.gone.saturating_add(1);
-            if usize::from(self.gone) == BLOCK_RECORDS {
+            let block_is_gone = usize::from(self.gone) == BLOCK_RECORDS;
+            if block_is_gone {
                 self.gone = 0;
                 self.ends.pop_front();
             }
+            if let Some(Rest { blocks, items, .. }) = self.rest.as_deref_mut() {
+                items.iter_mut().for_each(|items| items.pop_front());
+                if let Some(Blocks(blocks)) = blocks.as_deref_mut().filter(|_| block_is_gone) {
+                    blocks.pop_front();
+                }
+            }
         }
-        if let Some(positives) = &mut self.positives {
+        if let Some(Rest { positives, .. }) = self.rest.as_deref_mut() {
             while positives.pop_front_if(|key| key.at < instant).is_some() {}
             let (oldest, labelled) = (self.records.front().map(|record| record.key()), positives.front());
             debug_assert!(

@@ -14,13 +14,20 @@
 //! | FEA-3 | An entity is held once. | when it enters or is restored |
 #![deny(clippy::arithmetic_side_effects, clippy::float_arithmetic, clippy::integer_division, clippy::indexing_slicing)]
 
+mod blocks;
 mod entity_records;
+mod items;
 mod stream;
 mod update;
+mod view;
+mod wide;
 mod window;
 mod windows;
 
 pub use entity_records::Key;
+pub use items::Item;
 pub use update::{RecordChange, StoredUpdate, Update, UpdateOutcome};
+pub use view::{Candidate, Moments, Quantile, View};
+pub use wide::Wide;
 pub use window::{Aggregate, Missing, Window};
 pub use windows::{RestoredRecord, Stream, StreamBounds, StreamId, Windows};

@@ -8,7 +8,10 @@ use types::{Timestamp, Token};
 
 use crate::entity_records::{EntityRecords, Key};
 use crate::window::{after, first_within};
-use crate::{Aggregate, Missing, RecordChange, RestoredRecord, Stream, StreamBounds, Update, UpdateOutcome, Window};
+use crate::{
+    Aggregate, Candidate, Item, Missing, RecordChange, RestoredRecord, Stream, StreamBounds, Update, UpdateOutcome,
+    View, Window,
+};
 
 /// How many entities an insert checks to find idle ones. An insert makes at most one more check necessary, or two if
 /// its entity is new. Checking more than two therefore keeps up, however many entities become idle at once.
@@ -33,6 +36,9 @@ pub(crate) struct StreamState {
     /// entity can have later or earlier places in the list as well, which are ignored.
     idle: BinaryHeap<Reverse<(Timestamp, Token)>>,
     records: u64,
+    /// Whether entities keep the spread of their records from their next record on. It only makes reading faster, and is not
+    /// part of the state.
+    keeps_spreads: bool,
 }
 
 impl StreamState {
@@ -44,6 +50,7 @@ impl StreamState {
             entities: HashMap::default(),
             idle: BinaryHeap::new(),
             records: 0,
+            keeps_spreads: false,
         }
     }
 
@@ -75,24 +82,31 @@ impl StreamState {
         self.entities.get(&entity).filter(|history| history.matters_from(self.horizon))
     }
 
-    pub(crate) fn aggregate(&self, entity: Token, window: Window, at: Timestamp) -> Result<Aggregate, Missing> {
-        let Some((first, last)) = window.instants(at) else { return Ok(Aggregate::default()) };
+    pub(crate) fn keep_spreads(&mut self) {
+        self.keeps_spreads = true;
+    }
+
+    /// The records of an entity in a window as of `at`, without the record `without` and with the value `candidate` at the end.
+    pub(crate) fn view(
+        &self,
+        entity: Token,
+        window: Window,
+        at: Timestamp,
+        (without, candidate): (Option<Key>, Option<Candidate>),
+    ) -> Result<View<'_>, Missing> {
+        let Some((first, last)) = window.instants(at) else { return Ok(View::empty(at, candidate)) };
         if first < self.horizon {
             return Err(Missing::WindowTruncated);
         }
         match self.held(entity) {
             Some(history) if first < history.reach() => Err(Missing::WindowTruncated),
-            Some(history) => Ok(history.aggregate(first, last)),
+            Some(history) => {
+                let without = without.and_then(|key| history.held_at(key));
+                Ok(View::of(history, (first, last), without, (at, candidate)))
+            }
             None if first < self.refused => Err(Missing::TooManyEntities),
-            None => Ok(Aggregate::default()),
+            None => Ok(View::empty(at, candidate)),
         }
-    }
-
-    /// The aggregate of one record, if it is held and in the window.
-    pub(crate) fn aggregate_of(&self, entity: Token, window: Window, at: Timestamp, key: Key) -> Aggregate {
-        let Some((first, last)) = window.instants(at) else { return Aggregate::default() };
-        let in_window = first <= key.at && key.at <= last;
-        self.held(entity).filter(|_| in_window).map_or_else(Aggregate::default, |history| history.aggregate_of(key))
     }
 
     /// Everything that can still be asked about an entity, and the first instant that it covers.
@@ -118,8 +132,8 @@ impl StreamState {
     /// Every record that can still be asked for.
     pub(crate) fn all(&self) -> impl Iterator<Item = (Token, RestoredRecord)> {
         self.entities.iter().flat_map(|(entity, history)| {
-            let records = history.records().filter(|(key, ..)| key.at >= self.horizon);
-            records.map(|(key, value, positive)| (*entity, RestoredRecord { key, value, positive }))
+            let records = history.records().filter(|record| record.key.at >= self.horizon);
+            records.map(|record| (*entity, record))
         })
     }
 
@@ -137,13 +151,13 @@ impl StreamState {
             return UpdateOutcome::Unchanged;
         }
         match update.change {
-            RecordChange::Insert { value } => self.insert(update.entity, key, value),
+            RecordChange::Insert { value, item } => self.insert(update.entity, key, (value, item)),
             RecordChange::Remove => self.change(update.entity, |history| history.remove(key)),
             RecordChange::Label { positive } => self.change(update.entity, |history| history.label(key, positive)),
         }
     }
 
-    fn insert(&mut self, entity: Token, key: Key, value: i64) -> UpdateOutcome {
+    fn insert(&mut self, entity: Token, key: Key, (value, item): (i64, Option<Item>)) -> UpdateOutcome {
         if self.held(entity).is_none() {
             // Some of the refused records may have been this entity's.
             if key.at < self.refused {
@@ -163,7 +177,10 @@ impl StreamState {
             return UpdateOutcome::Dropped(Missing::WindowTruncated);
         }
         let held = history.len() as u64;
-        history.insert(key, value);
+        if self.keeps_spreads {
+            history.keep_spreads();
+        }
+        history.insert(key, value, item);
         let trimmed = history.trim(self.horizon, records_max);
         self.records = self.records.saturating_sub(held).saturating_add(history.len() as u64);
         self.check_in_time(entity);
@@ -242,8 +259,8 @@ impl StreamState {
         let first = self.horizon.max(reach);
         let held = records.get(records.partition_point(|record| record.key.at < first)..).unwrap_or_default();
         history.reserve(held.len());
-        for RestoredRecord { key, value, positive } in held {
-            history.insert(*key, *value);
+        for RestoredRecord { key, value, item, positive } in held {
+            history.insert(*key, *value, *item);
             if *positive {
                 history.label(*key, true);
             }

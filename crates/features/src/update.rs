@@ -2,7 +2,7 @@
 
 use types::{Seq, Timestamp, Token};
 
-use crate::{Missing, StreamId};
+use crate::{Item, Missing, StreamId};
 
 /// A fact of a journal entry: what happens to one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,13 +18,18 @@ pub struct Update {
     pub change: RecordChange,
 }
 
+// Queues and tables hold many updates.
+const _: () = assert!(size_of::<Update>() == 64);
+
 /// What happens to a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordChange {
-    /// The record is added. If it is already held, its value is replaced and its label stays.
+    /// The record is added. If it is already held, its value and its item are replaced and its label stays.
     Insert {
         /// What the record adds to a sum.
         value: i64,
+        /// What the record is about besides that, if the stream remembers it.
+        item: Option<Item>,
     },
     /// The record and its label no longer count. Nothing happens if the record is not held.
     Remove,

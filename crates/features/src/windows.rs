@@ -7,7 +7,7 @@ use types::{DigestBuilder, Span, Timestamp, Token};
 
 use crate::entity_records::Key;
 use crate::stream::StreamState;
-use crate::{Aggregate, Missing, RecordChange, StoredUpdate, Update, UpdateOutcome, Window};
+use crate::{Aggregate, Candidate, Item, Missing, RecordChange, StoredUpdate, Update, UpdateOutcome, View, Window};
 
 /// Number of a stream. It is assigned when a policy is activated and is permanent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +61,8 @@ pub struct RestoredRecord {
     pub key: Key,
     /// What the record adds to a sum.
     pub value: i64,
+    /// What the record is about besides that, if the stream remembers it.
+    pub item: Option<Item>,
     /// Whether its label is positive.
     pub positive: bool,
 }
@@ -107,29 +109,35 @@ impl Windows {
         at: Timestamp,
         candidate: Option<i64>,
     ) -> Result<Aggregate, Missing> {
-        self.aggregate_without(stream, entity, window, at, (None, candidate))
+        let candidate = candidate.map(|value| Candidate { value, item: None });
+        self.view(stream, entity, window, at, (None, candidate)).map(|view| view.aggregate())
     }
 
-    /// As [`Windows::aggregate`], as if the record `without` had not been recorded: a payment that is decided again must not count
-    /// twice.
+    /// The records that [`Windows::aggregate`] aggregates, for everything that can be computed from them.
+    ///
+    /// The record `without` counts as if it had not been recorded: a payment that is decided again must not count twice.
     ///
     /// # Errors
     /// As there.
-    pub fn aggregate_without(
+    pub fn view(
         &self,
         stream: StreamId,
         entity: Token,
         window: Window,
         at: Timestamp,
-        (without, candidate): (Option<Key>, Option<i64>),
-    ) -> Result<Aggregate, Missing> {
+        (without, candidate): (Option<Key>, Option<Candidate>),
+    ) -> Result<View<'_>, Missing> {
         let state = self.streams.get(&stream).ok_or(Missing::UnknownStream)?;
-        let mut recorded = state.aggregate(entity, window, at)?;
-        if let Some(key) = without {
-            recorded = recorded.without(state.aggregate_of(entity, window, at, key));
-        }
         let seen = window.delay == Span::ZERO && window.length > Span::ZERO;
-        Ok(candidate.filter(|_| seen).map_or(recorded, |value| recorded.with(value)))
+        state.view(entity, window, at, (without, candidate.filter(|_| seen)))
+    }
+
+    /// Keeps, of each entity of a stream from its next record on, the minimum, the maximum and the sum of squares of every 32 records.
+    /// They take 1.25 bytes a record, and make [`View::moments`] and [`View::extremes`] faster; the results are the same.
+    pub fn keep_spreads(&mut self, stream: StreamId) {
+        if let Some(state) = self.streams.get_mut(&stream) {
+            state.keep_spreads();
+        }
     }
 
     /// Applies one journaled fact to the windows. Every node and every replay runs exactly this.
@@ -144,13 +152,14 @@ impl Windows {
     /// that are still in memory but no longer count are not part of it.
     ///
     /// The order is: stream, entity, instant (ns) and sequence of the record; 0 and the value for an insert, 1 and 0
-    /// for a removal, 2 and 1 or 0 for a label; then, for everything that can still be asked about the entity, the
+    /// for a removal, 2 and 1 or 0 for a label, 3 and the value and the item (8 bytes) for an insert with an item; then, for everything that can still be asked about the entity, the
     /// first instant (ns), the number of records, their sum and the number of positive labels. Entity, value and sum
     /// take 16 bytes, the others 8. For a stream that is not open, the last four are zeros.
     pub fn digest_after(&self, update: &Update, into: &mut DigestBuilder) {
         into.u64(u64::from(update.stream.get())).u128(update.entity.get()).u64(update.at.ns()).u64(update.seq.get());
         match update.change {
-            RecordChange::Insert { value } => into.u64(0).i128(i128::from(value)),
+            RecordChange::Insert { value, item: None } => into.u64(0).i128(i128::from(value)),
+            RecordChange::Insert { value, item: Some(item) } => into.u64(3).i128(i128::from(value)).u64(item.get()),
             RecordChange::Remove => into.u64(1).i128(0),
             RecordChange::Label { positive } => into.u64(2).i128(i128::from(positive)),
         };

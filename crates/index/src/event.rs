@@ -245,7 +245,7 @@ impl IndexUpdate {
             }
             IndexedFact::Payment { id, seq, is_open } => self.payments.decide(id, seq, position, is_open),
             IndexedFact::PaymentChanged { id, decided, closes } => self.payments.change(id, decided, position, closes),
-            IndexedFact::WindowRecord(update) => self.windows.push(WindowRow::of(&update)),
+            IndexedFact::WindowRecord(update) => self.windows.extend(WindowRow::of(&update)),
             IndexedFact::WindowReach { stream, entity, reach } => {
                 self.windows.push(WindowRow::reach(stream, entity, reach));
             }

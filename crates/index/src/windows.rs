@@ -5,7 +5,7 @@
 //! runs does the same, and drops what no window can reach any more.
 
 use disk::Disk;
-use features::{Key, RecordChange, RestoredRecord, StreamBounds, StreamId, Update};
+use features::{Item, Key, RecordChange, RestoredRecord, StreamBounds, StreamId, Update};
 use types::{Seq, Timestamp, Token};
 
 use crate::array::Cursor;
@@ -26,6 +26,8 @@ const LABELLED: u8 = 4;
 const POSITIVE: u8 = 8;
 /// The row is no record: every record of the entity from its instant on is held.
 const REACH: u8 = 16;
+/// The row has the item of the record in the row before it, which has the same key. A record without an item has no such row.
+const ITEM: u8 = 32;
 
 /// What changed about a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,16 +59,18 @@ impl Row for WindowRow {
 }
 
 impl WindowRow {
-    pub(crate) fn of(update: &Update) -> Self {
+    /// The row of an update, and one with its item if it has one.
+    pub(crate) fn of(update: &Update) -> impl Iterator<Item = Self> {
         let Update { stream, entity, at, seq, change } = *update;
-        let (tag, value) = match change {
-            RecordChange::Insert { value } => (VALUE, value.cast_unsigned()),
-            RecordChange::Remove => (REMOVED, 0),
-            RecordChange::Label { positive: true } => (LABELLED | POSITIVE, 0),
-            RecordChange::Label { positive: false } => (LABELLED, 0),
+        let (tag, value, item) = match change {
+            RecordChange::Insert { value, item } => (VALUE, value.cast_unsigned(), item),
+            RecordChange::Remove => (REMOVED, 0, None),
+            RecordChange::Label { positive: true } => (LABELLED | POSITIVE, 0, None),
+            RecordChange::Label { positive: false } => (LABELLED, 0, None),
         };
         let key = WindowKey { stream: stream.get(), entity: entity.get(), at: at.ns(), seq: Six(seq.get()) };
-        Self { key, tag, value }
+        let item = item.map(|item| Self { key, tag: ITEM, value: item.get() });
+        [Self { key, tag, value }].into_iter().chain(item)
     }
 
     pub(crate) fn reach(stream: StreamId, entity: Token, reach: Timestamp) -> Self {
@@ -91,8 +95,12 @@ impl WindowRow {
 
     fn record(&self) -> Option<RestoredRecord> {
         let key = Key { at: Timestamp::from_ns(self.key.at), seq: Seq::new(self.key.seq.0) };
-        let record = RestoredRecord { key, value: self.value.cast_signed(), positive: self.tag & POSITIVE != 0 };
-        (self.tag & VALUE != 0).then_some(record)
+        let (value, positive) = (self.value.cast_signed(), self.tag & POSITIVE != 0);
+        (self.tag & VALUE != 0).then_some(RestoredRecord { key, value, item: None, positive })
+    }
+
+    fn is_item(&self) -> bool {
+        self.tag & ITEM != 0
     }
 }
 
@@ -149,7 +157,7 @@ fn write_combined<D: Disk>(
     is_kept: impl Fn(&WindowRow) -> bool,
 ) -> Result<(), Fault> {
     writer.begin::<WindowRow>()?;
-    for row in (Combined { rows, next: None }) {
+    for row in (Combined { rows, next: None, item: None }) {
         let row = row?;
         if is_kept(&row) {
             writer.push(row)?;
@@ -158,16 +166,20 @@ fn write_combined<D: Disk>(
     Ok(())
 }
 
-/// Joins consecutive rows of the same record.
+/// Joins consecutive rows of the same record into one, followed by one with its item if it has one.
 struct Combined<I> {
     rows: I,
     next: Option<WindowRow>,
+    item: Option<WindowRow>,
 }
 
 impl<I: Iterator<Item = Result<WindowRow, Fault>>> Iterator for Combined<I> {
     type Item = Result<WindowRow, Fault>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if let Some(item) = self.item.take() {
+            return Some(Ok(item));
+        }
         let mut row = match self.next.take() {
             Some(row) => row,
             None => match self.rows.next()? {
@@ -177,10 +189,17 @@ impl<I: Iterator<Item = Result<WindowRow, Fault>>> Iterator for Combined<I> {
         };
         for following in self.rows.by_ref() {
             match following {
-                Ok(following) if following.key == row.key => row = row.then(following),
-                Ok(following) => {
+                Ok(following) if following.key != row.key => {
                     self.next = Some(following);
                     break;
+                }
+                Ok(following) if following.is_item() => self.item = Some(following),
+                Ok(following) => {
+                    // A record that is inserted again has the item that it has then, and one that is removed has none.
+                    if following.tag & (VALUE | REMOVED) != 0 {
+                        self.item = None;
+                    }
+                    row = row.then(following);
                 }
                 fault @ Err(_) => return Some(fault),
             }
@@ -204,7 +223,7 @@ pub struct WindowEntity {
 pub(crate) fn entities(
     cursors: Vec<Cursor<WindowRow>>,
 ) -> Result<impl Iterator<Item = Result<WindowEntity, Fault>>, Fault> {
-    Ok(Entities { rows: Combined { rows: Merged::new(cursors)?, next: None }, next: None })
+    Ok(Entities { rows: Combined { rows: Merged::new(cursors)?, next: None, item: None }, next: None })
 }
 
 struct Entities {
@@ -234,7 +253,10 @@ impl Iterator for Entities {
             if row.tag & REACH != 0 {
                 found.reach = found.reach.max(Timestamp::from_ns(row.key.at));
             }
-            found.records.extend(row.record());
+            match found.records.last_mut().filter(|_| row.is_item()) {
+                Some(record) => record.item = Item::new(row.value),
+                None => found.records.extend(row.record()),
+            }
         };
         add(first);
         for row in self.rows.by_ref() {

@@ -1,28 +1,28 @@
 //! Compiles the expressions of a document. Each is compiled for every payment type that it is evaluated for, because
 //! types differ in which attributes are declared, required and personal.
 
-use types::Digest;
+use features::Window;
+use types::{Digest, Name};
 
-use crate::cel::{self, CompileError, Program, Schema, Slot, Type, Value};
+use crate::cel::{self, CompileError, Program, Schema, Slot, Type};
 use crate::compiled_type::{
     BUILT_IN, CompiledType, FeaturePlan, How, ModelPlan, RulePlan, StreamPlan, WindowPlan, attribute_type,
 };
-use crate::document::{Draft, FeatureDraft, Source, StreamDraft};
-use crate::index::{FeatureIdx, ModelIdx, PaymentTypeIdx, StreamIdx};
+use crate::document::{Asker, Draft, FeatureDraft, Source, StreamDraft};
+use crate::index::{EntityIdx, FeatureIdx, ModelIdx, PaymentTypeIdx, StreamIdx};
 use crate::limits::COST_MAX;
 use crate::literal;
 use crate::policy::{Document, Policy};
 use crate::problem::Warning;
 use crate::reason::Codes;
-use crate::spec::{Attribute, FeatureSource, FeatureSpec, FeatureType, PaymentType};
+use crate::spec::{Attribute, FeatureSource, FeatureSpec, FeatureType, PaymentType, StreamSpec};
 
 /// Reports every problem, and returns the policy if there is none.
 pub(crate) fn compile(draft: Draft<'_>, digest: Digest) -> Option<Policy> {
     let mut compiler = Compiler::new(&draft);
     compiler.legs();
     draft.streams.iter().for_each(|(position, stream)| compiler.stream(StreamIdx::at(position), stream));
-    let types: Vec<_> = draft.features.iter().map(|(position, feature)| compiler.feature(position, feature)).collect();
-    compiler.declare_features(&types);
+    let types = compiler.features();
     compiler.models();
     compiler.rules();
     compiler.costs();
@@ -164,7 +164,7 @@ impl<'a> Compiler<'a> {
             for amount in &payment.amounts {
                 let programs = self.compile_stored("an amount", amount, &[idx], &[Type::Int]);
                 for (_, program) in &programs {
-                    if let Some(Value::Int(found @ ..0)) = program.constant() {
+                    if let Some(found @ ..0) = program.constant_int() {
                         let message = format_args!("is always {found}, but an amount must not be negative");
                         self.draft.problems.report_by_now(amount.place.span.start, &amount.place, message);
                     }
@@ -175,16 +175,127 @@ impl<'a> Compiler<'a> {
     }
 
     fn stream(&mut self, idx: StreamIdx, stream: &StreamDraft) {
-        for (payment, entity) in &stream.askers {
+        for Asker { payment, entity, pair } in &stream.askers {
             let Some(plan) = self.plan(*payment) else { continue };
-            let (clock, counts) = (stream.spec.clock, stream.spec.counts);
-            plan.streams.push(StreamPlan { stream: idx, entity: *entity, clock, counts, value: None, filter: None });
+            let StreamSpec { clock, counts, .. } = stream.spec;
+            plan.streams.push(StreamPlan {
+                stream: idx,
+                entity: *entity,
+                pair: *pair,
+                group: None,
+                clock,
+                counts,
+                value: None,
+                filter: None,
+                item: None,
+            });
         }
+        let askers: Vec<_> = stream.askers.iter().map(|asker| asker.payment).collect();
+        let kept = self.kept_types();
+        let groups = stream.group.iter().flat_map(|group| self.compile_stored("a group", group, &askers, &kept));
+        let groups: Vec<_> = groups.collect();
         let values = self.compile_stored("a record's value", &stream.value, &stream.recorders, &[Type::Int]);
+        let items = stream.item.iter();
+        let items = items.flat_map(|item| self.compile_stored("a record's item", item, &stream.recorders, &kept));
+        let items: Vec<_> = items.collect();
         let filters = stream.filter.iter().flat_map(|filter| self.compile(filter, &stream.recorders, &[Type::Bool]));
         let filters: Vec<_> = filters.collect();
+        for (source, programs) in [(&stream.group, &groups), (&stream.item, &items)] {
+            if let Some(source) = source {
+                self.one_type(source, programs);
+            }
+        }
+        self.push(groups, |plan, program| plan.streams.iter_mut().last().expect(ASKS).group = Some(program));
         self.push(values, |plan, program| plan.streams.iter_mut().last().expect(ASKS).value = Some(program));
+        self.push(items, |plan, program| plan.streams.iter_mut().last().expect(ASKS).item = Some(program));
         self.push(filters, |plan, program| plan.streams.iter_mut().last().expect(ASKS).filter = Some(program));
+    }
+
+    /// The types of values that become a token: those of groups and items.
+    fn kept_types(&self) -> Vec<Type> {
+        let entities = (0..self.draft.entities.len()).map(|position| Type::Entity(EntityIdx::at(position).number()));
+        [Type::Text, Type::Int, Type::Bool, Type::Account].into_iter().chain(entities).collect()
+    }
+
+    /// Reports an expression that has different types in different payment types. Returns the type otherwise.
+    fn one_type(&self, source: &Source, programs: &[(PaymentTypeIdx, Program)]) -> Option<Type> {
+        let mut types = programs.iter().map(|(_, program)| program.ty());
+        let first = types.next()?;
+        if let (Some(other), Some((payment, _))) = (types.find(|ty| *ty != first), programs.first())
+            && let Some(scope) = self.scope(*payment)
+        {
+            let (first, other) = (scope.schema.type_name(first), scope.schema.type_name(other));
+            let message = format_args!("is {first} in one payment type and {other} in another, expected one type");
+            self.draft.problems.report(&source.place, message);
+        }
+        Some(first)
+    }
+
+    /// Plans all features and returns their types, `None` for those with problems. A feature is compiled after those that it reads.
+    fn features(&mut self) -> Vec<Option<FeatureType>> {
+        let draft = self.draft;
+        let mut types = vec![None; draft.features.iter().count()];
+        // Slots of a plan are in the order in which features are compiled, and its features in the order of the document.
+        let mut waiting: Vec<_> =
+            draft.features.iter().zip(0..).map(|((idx, feature), at)| (at, idx, feature)).collect();
+        waiting.sort_by_key(|(_, _, feature)| feature.expression.is_some());
+        while !waiting.is_empty() {
+            let names: Vec<String> =
+                waiting.iter().map(|(_, _, feature)| format!("features.{}", feature.name)).collect();
+            let (ready, later): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut waiting).into_iter().partition(|(_, _, feature)| {
+                    feature.expression.as_ref().is_none_or(|source| !reads_one_of(source, &names))
+                });
+            if ready.is_empty() {
+                self.circles(&later);
+                break;
+            }
+            for (at, idx, feature) in ready {
+                let ty = self.feature(idx, feature);
+                if let Some(known) = types.get_mut(at) {
+                    *known = ty;
+                }
+                self.declare_feature(idx, feature, ty);
+            }
+            waiting = later;
+        }
+        for scope in self.scopes.iter_mut().flatten() {
+            scope.plan.order_features();
+        }
+        types
+    }
+
+    /// Reports the features that read each other in a circle. Those that only read one of these are not reported too.
+    fn circles(&mut self, waiting: &[(usize, usize, &FeatureDraft)]) {
+        let path = |feature: &FeatureDraft| format!("features.{}", feature.name);
+        let read_by = |feature: &FeatureDraft| {
+            let reads = |other: &&(usize, usize, &FeatureDraft)| {
+                feature.expression.as_ref().is_some_and(|source| reads_one_of(source, &[path(other.2)]))
+            };
+            waiting.iter().find(reads).map(|(_, _, other)| *other)
+        };
+        let mut reported: Vec<&Name> = Vec::new();
+        for (_, _, start) in waiting {
+            // Every feature that waits reads another one that waits, so that following them leads into a circle.
+            let mut circle = vec![*start];
+            while let Some(next) = circle.last().and_then(|last| read_by(last)) {
+                if let Some(first) = circle.iter().position(|known| known.name == next.name) {
+                    circle.drain(..first);
+                    break;
+                }
+                circle.push(next);
+            }
+            if circle.iter().any(|feature| reported.contains(&&feature.name)) {
+                continue;
+            }
+            reported.extend(circle.iter().map(|feature| &feature.name));
+            let names: Vec<String> = circle.iter().chain(circle.first()).map(|feature| path(feature)).collect();
+            if let Some(source) = circle.first().and_then(|feature| feature.expression.as_ref()) {
+                let message = format_args!("features read each other in a circle: {}", names.join(" reads "));
+                self.draft.problems.report(&source.place, message);
+            }
+        }
+        self.broken.extend(waiting.iter().map(|(_, _, feature)| path(feature)));
     }
 
     /// Plans a feature and returns its type, or `None` if it has problems.
@@ -194,43 +305,37 @@ impl<'a> Compiler<'a> {
             for payment in &feature.payments {
                 let Some(plan) = self.plan(*payment) else { continue };
                 let stream = plan.streams.iter().position(|planned| planned.stream == stream).expect(ASKS);
-                let wanted = WindowPlan { stream, window };
-                let window = plan.windows.iter().position(|planned| *planned == wanted).unwrap_or_else(|| {
-                    plan.windows.push(wanted);
-                    plan.windows.len() - 1
+                let sums = aggregate.needs_sums();
+                let before = aggregate.compared_to().map(|length| {
+                    let delay = window.delay.saturating_add(window.length);
+                    plan.window(WindowPlan { stream, window: Window { length, delay }, sums })
                 });
-                plan.features.push(FeaturePlan { feature: idx, how: How::Aggregate { window, aggregate } });
+                let window = plan.window(WindowPlan { stream, window, sums });
+                plan.features.push(FeaturePlan { feature: idx, how: How::Aggregate { window, aggregate, before } });
             }
             return feature.ty;
         }
         let expression = feature.expression.as_ref()?;
         let expected = [Type::Bool, Type::Int, Type::Double, Type::Text];
         let programs = self.compile_stored("a feature that is not a bool", expression, &feature.payments, &expected);
-        let mut types = programs.iter().map(|(_, program)| program.ty());
-        let first = types.next();
-        if let Some((first, other)) = first.and_then(|first| Some((first, types.find(|ty| *ty != first)?))) {
-            let (first, other) = (type_name(first), type_name(other));
-            let message = format_args!("is {first} in one payment type and {other} in another, expected one type");
-            self.draft.problems.report(&expression.place, message);
-        }
+        let ty = self.one_type(expression, &programs);
         self.push(programs, |plan, program| {
             plan.features.push(FeaturePlan { feature: idx, how: How::Expression(program) });
         });
-        first.and_then(feature_type)
+        ty.and_then(feature_type)
     }
 
-    /// Makes features visible to the expressions that are compiled after this.
-    fn declare_features(&mut self, types: &[Option<FeatureType>]) {
-        for ((_, feature), ty) in self.draft.features.iter().zip(types) {
-            let path = format!("features.{}", feature.name);
-            let Some(ty) = *ty else {
-                self.broken.push(path);
-                continue;
-            };
-            for payment in &feature.payments {
-                if let Some(scope) = self.scopes.get_mut(payment.get()).and_then(Option::as_mut) {
-                    scope.schema.declare(&path, schema_type(ty), true);
-                }
+    /// Makes a feature visible to the expressions that are compiled after this.
+    fn declare_feature(&mut self, position: usize, feature: &FeatureDraft, ty: Option<FeatureType>) {
+        let path = format!("features.{}", feature.name);
+        let Some(ty) = ty else {
+            self.broken.push(path);
+            return;
+        };
+        for payment in &feature.payments {
+            if let Some(scope) = self.scopes.get_mut(payment.get()).and_then(Option::as_mut) {
+                scope.schema.declare(&path, schema_type(ty), true);
+                scope.plan.slots.push(position);
             }
         }
     }
@@ -313,6 +418,7 @@ impl<'a> Scope<'a> {
             streams: Vec::new(),
             windows: Vec::new(),
             features: Vec::new(),
+            slots: Vec::new(),
             models: Vec::new(),
             rules: Vec::new(),
             amounts: Vec::new(),
@@ -336,7 +442,17 @@ const fn feature_type(ty: Type) -> Option<FeatureType> {
         Type::Int => Some(FeatureType::Int),
         Type::Double => Some(FeatureType::Double),
         Type::Text => Some(FeatureType::Text),
-        Type::Time | Type::Duration | Type::Account | Type::Entity(_) => None,
+        Type::Null
+        | Type::Uint
+        | Type::Bytes
+        | Type::Time
+        | Type::Duration
+        | Type::Account
+        | Type::Entity(_)
+        | Type::Type
+        | Type::List
+        | Type::Map
+        | Type::Dyn => None,
     }
 }
 
@@ -349,6 +465,39 @@ const fn schema_type(ty: FeatureType) -> Type {
     }
 }
 
-fn type_name(ty: Type) -> &'static str {
-    feature_type(ty).map_or("another", FeatureType::as_str)
+/// Whether an expression names one of these features, which have the form `features.<name>`, outside its strings.
+fn reads_one_of(source: &Source, names: &[String]) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    without_strings(&source.value).iter().any(|code| {
+        names.iter().any(|name| {
+            code.match_indices(name.as_str()).any(|(at, _)| {
+                let after = code.get(at.saturating_add(name.len())..).unwrap_or_default();
+                !after.starts_with(is_part) && !code.get(..at).unwrap_or_default().ends_with(is_part)
+            })
+        })
+    })
+}
+
+/// The parts of an expression between its strings.
+fn without_strings(source: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = source;
+    while let Some(start) = rest.find(['"', '\'']) {
+        let (code, string) = rest.split_at(start);
+        parts.push(code);
+        let quote =
+            string.get(..3).filter(|three| matches!(*three, "\"\"\"" | "\'\'\'")).or(string.get(..1)).unwrap_or("");
+        let mut after = string.get(quote.len()..).unwrap_or_default();
+        // A backslash makes the next character a part of the string.
+        while !after.is_empty() && !after.starts_with(quote) {
+            let mut characters = after.chars();
+            if characters.next() == Some('\\') {
+                characters.next();
+            }
+            after = characters.as_str();
+        }
+        rest = after.strip_prefix(quote).unwrap_or_default();
+    }
+    parts.push(rest);
+    parts
 }

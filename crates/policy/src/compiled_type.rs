@@ -41,9 +41,37 @@ pub(crate) struct CompiledType {
     /// The windows that features read, each once.
     pub(crate) windows: Vec<WindowPlan>,
     pub(crate) features: Vec<FeaturePlan>,
+    /// The positions in `features` of all of them in the order of their slots, which is that of evaluation: a feature comes after those
+    /// that it reads.
+    pub(crate) slots: Vec<usize>,
     pub(crate) models: Vec<ModelPlan>,
     pub(crate) rules: Vec<RulePlan>,
     pub(crate) amounts: Vec<Program>,
+}
+
+impl CompiledType {
+    /// The position of a window in the plan. It is added if no feature reads it yet.
+    pub(crate) fn window(&mut self, wanted: WindowPlan) -> usize {
+        let same = |planned: &WindowPlan| (planned.stream, planned.window) == (wanted.stream, wanted.window);
+        let known = self.windows.iter().position(same);
+        if let Some(window) = known.and_then(|known| self.windows.get_mut(known)) {
+            window.sums |= wanted.sums;
+        }
+        known.unwrap_or_else(|| {
+            self.windows.push(wanted);
+            self.windows.len() - 1
+        })
+    }
+
+    /// Puts the features in the order of the document. They were added in an order in which each comes after those that it reads, and
+    /// `slots` has their numbers in the document.
+    pub(crate) fn order_features(&mut self) {
+        self.features.sort_by_key(|planned| planned.feature);
+        for slot in &mut self.slots {
+            let place = self.features.iter().position(|planned| planned.feature.get() == *slot);
+            *slot = place.unwrap_or(usize::MAX);
+        }
+    }
 }
 
 /// A stream that records payments of the type, or that their features read.
@@ -51,11 +79,15 @@ pub(crate) struct CompiledType {
 pub(crate) struct StreamPlan {
     pub(crate) stream: StreamIdx,
     pub(crate) entity: AttributeIdx,
+    /// The attribute with the other entity of a pair.
+    pub(crate) pair: Option<AttributeIdx>,
+    pub(crate) group: Option<Program>,
     pub(crate) clock: StreamClock,
     pub(crate) counts: Counts,
     /// The value of a record. `None` if the stream does not record payments of this type.
     pub(crate) value: Option<Program>,
     pub(crate) filter: Option<Program>,
+    pub(crate) item: Option<Program>,
 }
 
 /// A window over the records of a stream.
@@ -64,6 +96,8 @@ pub(crate) struct WindowPlan {
     /// Index in [`CompiledType::streams`].
     pub(crate) stream: usize,
     pub(crate) window: features::Window,
+    /// Whether a feature needs count, sum or labels.
+    pub(crate) sums: bool,
 }
 
 #[derive(Debug)]
@@ -79,6 +113,8 @@ pub(crate) enum How {
         /// Index in [`CompiledType::windows`].
         window: usize,
         aggregate: AggregateKind,
+        /// Index of the window before, for an aggregate that compares two.
+        before: Option<usize>,
     },
     Expression(Program),
 }
@@ -97,7 +133,7 @@ pub(crate) struct RulePlan {
 }
 
 /// A payment with the features that are computed so far, as expressions see them.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Payment<'a> {
     pub(crate) plan: &'a CompiledType,
     pub(crate) facts: &'a Facts<'a>,
@@ -114,14 +150,14 @@ impl Row for Payment<'_> {
                 BuiltIn::Amount => Value::Int(self.amount?),
                 BuiltIn::Type => Value::Text(self.plan.type_name.as_str()),
                 BuiltIn::Asset => Value::Text(&self.plan.asset),
-                BuiltIn::OccurredAt => Value::Time(self.facts.occurred_at),
-                BuiltIn::DecidedAt => Value::Time(self.facts.decided_at),
+                BuiltIn::OccurredAt => Value::Time(self.facts.occurred_at.into()),
+                BuiltIn::DecidedAt => Value::Time(self.facts.decided_at.into()),
             });
         }
         let attribute = slot.checked_sub(BUILT_IN.len())?;
         match attribute.checked_sub(self.plan.attributes) {
             None => self.facts.attributes.get(attribute)?.as_ref().map(attribute_value),
-            Some(feature) => feature_value(&self.features.get(feature)?.1),
+            Some(slot) => feature_value(&self.features.get(*self.plan.slots.get(slot)?)?.1),
         }
     }
 }
@@ -132,7 +168,7 @@ fn attribute_value(value: &AttributeValue) -> Value<'_> {
         AttributeValue::Int(value) => Value::Int(*value),
         AttributeValue::Double(value) => Value::Double(*value),
         AttributeValue::Bool(value) => Value::Bool(*value),
-        AttributeValue::Time(at) => Value::Time(*at),
+        AttributeValue::Time(at) => Value::Time((*at).into()),
         AttributeValue::Entity { token, text } => Value::Entity(*token, text),
         AttributeValue::Account(id) => Value::Account(*id),
     }

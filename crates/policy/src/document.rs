@@ -17,7 +17,7 @@ pub(crate) use self::payments::PaymentDraft;
 pub(crate) use self::reader::Located;
 use self::reader::{Table, any_text, text};
 use self::section::{Section, name};
-pub(crate) use self::streams::{FeatureDraft, StreamDraft};
+pub(crate) use self::streams::{Asker, FeatureDraft, StreamDraft};
 use crate::bundle::Bundle;
 use crate::cel::SOURCE_BYTES_MAX;
 use crate::index::PaymentTypeIdx;
@@ -89,7 +89,7 @@ impl<'d> Draft<'d> {
         draft.rules = judgement::rules(&mut table, &draft);
         draft.file_mapping = file::file_mapping(&mut table, &draft);
         table.finish();
-        streams::set_retentions(&mut draft.streams, &draft.features);
+        streams::set_needs(&mut draft.streams, &draft.features);
         draft
     }
 

@@ -1,19 +1,19 @@
 //! Evaluates one payment: streams, features, models, rules, thresholds, legs, in this order.
 
+use features::Window;
 use types::{Amount, Name, Timestamp, Token};
 
-use crate::cel::{EvalError, Program, Slot, Value};
-use crate::compiled_type::{AMOUNT, BUILT_IN, CompiledType, How, ModelPlan, Payment, StreamPlan, WindowPlan};
+use crate::cel::{EvalError, Program, Slot};
+use crate::compiled_type::{AMOUNT, BUILT_IN, ModelPlan, Payment};
 use crate::evaluation::{
-    AccountRef, Effect, Evaluation, Facts, Failure, FailureCause, LegPlan, Part, Reason, Score, StreamRecord, Verdict,
-    WindowSource,
+    AccountRef, Effect, Evaluation, Facts, Failure, FailureCause, LegPlan, Part, Reason, Score, Verdict, WindowSource,
 };
+use crate::history::{StreamNow, WindowNow, aggregate_value, features_now};
 use crate::index::AttributeIdx;
-use crate::limits::FEATURE_TEXT_BYTES_MAX;
 use crate::policy::Policy;
 use crate::reason::Codes;
-use crate::spec::{AggregateKind, FeatureSource, FeatureSpec, Leg, LegAccount, OnFailure, RuleEffect, Thresholds};
-use crate::value::{AttributeValue, FeatureValue, MissingReason};
+use crate::spec::{FeatureSource, FeatureSpec, Leg, LegAccount, OnFailure, RuleEffect, Thresholds};
+use crate::value::{AttributeValue, FeatureValue};
 
 impl Policy {
     /// Evaluates the policy for one payment.
@@ -44,12 +44,7 @@ impl Policy {
                 judgement.failed(failure, &self.codes.stream_failed);
             }
         }
-        let windows: Vec<_> = plan.windows.iter().map(|window| aggregate(*window, plan, &streams, history)).collect();
-        let features: Vec<_> = plan
-            .features
-            .iter()
-            .map(|feature| (feature.feature, feature_value(&feature.how, &payment, &windows)))
-            .collect();
+        let features = features_now(&payment, &streams, history);
         payment.features = &features;
         let models: Vec<_> =
             plan.models.iter().map(|model| (model.model, self.probability(model, &payment, &mut judgement))).collect();
@@ -127,7 +122,9 @@ impl Policy {
             EvalError::Overflow => FailureCause::Overflow,
             EvalError::DivisionByZero => FailureCause::DivisionByZero,
             EvalError::InvalidConversion => FailureCause::InvalidConversion,
-            EvalError::Mistyped(_) | EvalError::WrongResult => FailureCause::Mistyped,
+            EvalError::NotFound => FailureCause::NotFound,
+            EvalError::TooLong | EvalError::DuplicateKey => FailureCause::Overflow,
+            EvalError::Mistyped(_) | EvalError::NoOverload | EvalError::WrongResult => FailureCause::Mistyped,
         }
     }
 
@@ -139,7 +136,7 @@ impl Policy {
         match number.checked_sub(attributes.len()) {
             None => attributes.get(number).map_or_else(String::new, |attribute| format!("payment.{}", attribute.name)),
             Some(number) => {
-                let plan = payment.plan.features.get(number);
+                let plan = payment.plan.slots.get(number).and_then(|place| payment.plan.features.get(*place));
                 let feature = plan.and_then(|plan| self.features().get(plan.feature.get()));
                 feature.map_or_else(String::new, |feature| format!("features.{}", feature.name))
             }
@@ -235,7 +232,8 @@ impl<'p> Judgement<'p> {
 }
 
 impl Policy {
-    /// The values at `at` of all features that are about the records of an entity of this kind, in their order.
+    /// The values at `at` of all features that are about the records of an entity of this kind alone, in their order. Features of pairs
+    /// and groups, and those that compare a payment with records, have no value for an entity.
     pub fn features_of(
         &self,
         kind: &Name,
@@ -244,124 +242,22 @@ impl Policy {
         history: &dyn WindowSource,
     ) -> Vec<(Name, FeatureValue)> {
         let value = |feature: &FeatureSpec| {
-            let FeatureSource::Aggregate { stream, aggregate, window } = &feature.source else { return None };
+            let FeatureSource::Aggregate { stream, aggregate, window } = feature.source else { return None };
             let spec = self.streams().get(stream.get())?;
-            self.entities().get(spec.entity.get()).filter(|entity| entity.name == *kind)?;
-            let value = match history.aggregate(*stream, entity, *window, at, None) {
-                Ok(found) => aggregate_value(*aggregate, found),
-                Err(missing) => FeatureValue::Missing(missing.into()),
+            let is_of_one = spec.pair.is_none() && !spec.is_grouped && !aggregate.is_about_payment();
+            self.entities().get(spec.entity.get()).filter(|entity| is_of_one && entity.name == *kind)?;
+            let view = |window| history.view(stream, entity, window, at, None).map(|view| WindowNow::of(view, false));
+            let before = aggregate
+                .compared_to()
+                .map(|length| view(Window { length, delay: window.delay.saturating_add(window.length) }));
+            let value = match (view(window), before.transpose()) {
+                (Ok(now), Ok(before)) => aggregate_value(aggregate, (now, before), window, None, &mut Vec::new()),
+                (Err(missing), _) | (_, Err(missing)) => FeatureValue::Missing(missing.into()),
             };
             Some((feature.name.clone(), value))
         };
         self.features().iter().filter_map(value).collect()
     }
-}
-
-/// A stream as of one payment.
-struct StreamNow {
-    /// The entity whose records are asked for. `None` if the payment leaves the attribute out.
-    entity: Option<Token>,
-    /// The payment's time on the stream's clock.
-    at: Timestamp,
-    /// The value that the payment adds to the stream, if it adds one.
-    record: Result<Option<i64>, EvalError>,
-}
-
-impl StreamNow {
-    fn of(plan: &StreamPlan, payment: &Payment<'_>) -> Self {
-        let entity = entity(payment.facts, plan.entity);
-        let record = match (entity, &plan.value) {
-            (Some(_), Some(value)) => {
-                let counts = plan.filter.as_ref().map_or(Ok(true), |filter| filter.eval_bool(payment));
-                counts.and_then(|counts| if counts { value.eval_int(payment).map(Some) } else { Ok(None) })
-            }
-            _ => Ok(None),
-        };
-        Self { entity, at: payment.facts.at(plan.clock), record }
-    }
-
-    fn stream_record(&self, plan: &StreamPlan) -> Option<StreamRecord> {
-        let value = self.record.ok().flatten()?;
-        Some(StreamRecord { stream: plan.stream, entity: self.entity?, at: self.at, value, counts: plan.counts })
-    }
-}
-
-/// The records of a window as of the payment.
-fn aggregate(
-    planned: WindowPlan,
-    plan: &CompiledType,
-    streams: &[StreamNow],
-    history: &dyn WindowSource,
-) -> Result<features::Aggregate, MissingReason> {
-    let now = streams.get(planned.stream).expect("POL-4: a plan names its own streams");
-    let stream = plan.streams.get(planned.stream).expect("POL-4: a plan names its own streams");
-    let candidate = now.record.map_err(missing_reason)?;
-    let entity = now.entity.ok_or(MissingReason::AttributeAbsent)?;
-    history.aggregate(stream.stream, entity, planned.window, now.at, candidate).map_err(MissingReason::from)
-}
-
-fn feature_value(
-    how: &How,
-    payment: &Payment<'_>,
-    windows: &[Result<features::Aggregate, MissingReason>],
-) -> FeatureValue {
-    match how {
-        How::Expression(program) => expression_value(program, payment),
-        How::Aggregate { window, aggregate } => {
-            match windows.get(*window).expect("POL-4: a plan names its own windows") {
-                Ok(found) => aggregate_value(*aggregate, *found),
-                Err(missing) => FeatureValue::Missing(*missing),
-            }
-        }
-    }
-}
-
-fn expression_value(program: &Program, payment: &Payment<'_>) -> FeatureValue {
-    match program.eval(payment) {
-        Ok(Value::Int(value)) => FeatureValue::Int(value),
-        Ok(Value::Double(value)) => FeatureValue::double(value),
-        Ok(Value::Bool(value)) => FeatureValue::Bool(value),
-        Ok(Value::Text(text)) if text.len() > FEATURE_TEXT_BYTES_MAX => {
-            FeatureValue::Missing(MissingReason::OutOfRange)
-        }
-        Ok(Value::Text(text)) => FeatureValue::Text(text.into()),
-        Ok(Value::Time(_) | Value::Duration(_) | Value::Account(_) | Value::Entity(..)) => {
-            FeatureValue::Missing(MissingReason::ExpressionFailed)
-        }
-        Err(error) => FeatureValue::Missing(missing_reason(error)),
-    }
-}
-
-/// A feature's expression reads only attributes, so a missing value is a missing attribute.
-fn missing_reason(error: EvalError) -> MissingReason {
-    match error {
-        EvalError::Missing(AMOUNT) => MissingReason::OutOfRange,
-        EvalError::Missing(_) => MissingReason::AttributeAbsent,
-        EvalError::Mistyped(_)
-        | EvalError::Overflow
-        | EvalError::DivisionByZero
-        | EvalError::InvalidConversion
-        | EvalError::WrongResult => MissingReason::ExpressionFailed,
-    }
-}
-
-fn aggregate_value(aggregate: AggregateKind, found: features::Aggregate) -> FeatureValue {
-    let int =
-        |value: i128| i64::try_from(value).map_or(FeatureValue::Missing(MissingReason::OutOfRange), FeatureValue::Int);
-    match aggregate {
-        AggregateKind::Count => int(found.count.into()),
-        AggregateKind::Sum => int(found.sum),
-        AggregateKind::LabelCount => int(found.positives.into()),
-        AggregateKind::Mean => share(found.sum, found.count),
-        AggregateKind::LabelRate => share(found.positives.into(), found.count),
-    }
-}
-
-/// The quotient of the nearest doubles, or 0.0 if `count` is 0. Both steps round by IEEE 754, so the result is the same
-/// on every machine.
-#[expect(clippy::cast_precision_loss, reason = "the nearest double is intended")]
-fn share(part: i128, count: u64) -> FeatureValue {
-    FeatureValue::double(if count == 0 { 0.0 } else { part as f64 / count as f64 })
 }
 
 fn account(account: LegAccount, facts: &Facts<'_>) -> AccountRef {
@@ -377,7 +273,7 @@ fn account(account: LegAccount, facts: &Facts<'_>) -> AccountRef {
     }
 }
 
-fn entity(facts: &Facts<'_>, attribute: AttributeIdx) -> Option<Token> {
+pub(crate) fn entity(facts: &Facts<'_>, attribute: AttributeIdx) -> Option<Token> {
     match facts.attributes.get(attribute.get())? {
         Some(AttributeValue::Entity { token, .. }) => Some(*token),
         _ => None,

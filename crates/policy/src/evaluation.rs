@@ -33,20 +33,20 @@ impl Facts<'_> {
 
 /// The records of all streams of the policy as of now. It is used during one evaluation only, so it need not change.
 pub trait WindowSource {
-    /// Aggregates the records of `entity` in `window`, exactly, as of `at` on the stream's clock. `candidate` is the
-    /// value that the payment under decision adds to the stream at that instant; it counts as if it were already
-    /// recorded. An entity without records has an exact answer: zero.
+    /// The records of `entity` in `window` as of `at` on the stream's clock. The entity is a token, or what
+    /// [`StreamRecord::entity`] is for a stream of pairs or groups. `candidate` is what the payment under decision adds to the stream
+    /// at that instant; it counts as if it were already recorded. An entity without records has an exact answer: none.
     ///
     /// # Errors
     /// If the answer would not be exact. The answer is never a guess.
-    fn aggregate(
+    fn view(
         &self,
         stream: StreamIdx,
         entity: Token,
         window: features::Window,
         at: Timestamp,
-        candidate: Option<i64>,
-    ) -> Result<features::Aggregate, features::Missing>;
+        candidate: Option<features::Candidate>,
+    ) -> Result<features::View<'_>, features::Missing>;
 }
 
 /// The result of evaluating a policy for one payment. It is a pure function of the policy, the facts and the history.
@@ -178,10 +178,12 @@ pub enum FailureCause {
     Overflow,
     #[error("division by zero")]
     DivisionByZero,
-    #[error("a double that is not a number or out of range was converted to int")]
+    /// Such as a double that does not fit an int, or a string that is not a number.
+    #[error("a value cannot be converted to the type")]
     InvalidConversion,
-    /// A bug: the policy was compiled for values of other types.
-    #[error("a value is not of its declared type")]
+    /// A value that the expression marks as of type `dyn`, or takes from a list of mixed types, is not of a type that the
+    /// operation takes.
+    #[error("a value is of a type that the operation does not take")]
     Mistyped,
     /// The model ran and gave no number.
     #[error("the model gave no number")]
@@ -191,6 +193,8 @@ pub enum FailureCause {
     NegativeAmount(i64),
     #[error("it would move money from an account to itself")]
     SameAccount,
+    #[error("a list, map or string has nothing at the index or key")]
+    NotFound,
 }
 
 impl FailureCause {
@@ -205,11 +209,12 @@ impl FailureCause {
             Self::NoProbability => "no_probability",
             Self::NegativeAmount(_) => "negative_amount",
             Self::SameAccount => "same_account",
+            Self::NotFound => "not_found",
         }
     }
 
     /// The names of all causes.
-    pub const NAMES: [&'static str; 8] = [
+    pub const NAMES: [&'static str; 9] = [
         "missing",
         "overflow",
         "division_by_zero",
@@ -218,6 +223,7 @@ impl FailureCause {
         "no_probability",
         "negative_amount",
         "same_account",
+        "not_found",
     ];
 }
 
@@ -236,11 +242,14 @@ pub enum Effect {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamRecord {
     pub stream: StreamIdx,
-    /// The entity that the record is about.
+    /// The token of the entity that the record is about. In a stream of pairs or groups it is a token that is derived from those of the
+    /// entities and from the group.
     pub entity: Token,
     /// The payment's time on the stream's clock.
     pub at: Timestamp,
     pub value: i64,
+    /// What the record is about besides that, if the stream has items and the payment has one.
+    pub item: Option<features::Item>,
     /// Whether the record exists for every decided payment, or only for one that is not declined.
     pub counts: Counts,
 }

@@ -23,10 +23,19 @@
 //!
 //! Expressions are written in [CEL](cel). They can read `payment.amount` (an int, in minor units), `payment.type` and
 //! `payment.asset` (strings), `payment.occurred_at` and `payment.decided_at` (timestamps) and `payment.<attribute>`.
-//! Rules and inputs of models can also read `features.<feature>`. An expression is compiled for every payment type that
+//! Features, rules and inputs of models can also read `features.<feature>`; features must not read each other in a circle. An expression is compiled for every payment type that
 //! it applies to and must be valid for all of them; `payments` limits it to some types. An optional attribute or a
 //! feature may be missing. `has(payment.device)` tests for that; if an expression reads a missing value without
 //! testing, `on_missing_feature` decides.
+//!
+//! ```text
+//! payment.country in ['NO', 'SE'] && !payment.email.matches('@(example|test)\\.com$')
+//! payment.decided_at.getHours('Europe/Berlin') < 6 && features.cards_1h > 3
+//! [features.cards_1h, features.cards_1d].exists(count, count > 10)
+//! payment.amount > {'NO': 50000, 'SE': 70000}[payment.country]
+//! ```
+//!
+//! What there is, where the language leaves a choice, and the bounds are in [`cel`].
 //!
 //! An entity can be compared with another one of its kind, and with strings: `payment.merchant == 'm-17'` or
 //! `payment.merchant in ['m-17', 'm-18']`. Strings are equal if they are the same byte by byte: `Café`, `café` and
@@ -36,8 +45,65 @@
 //! An input of a model that is missing is best written as `has(payment.risk) ? payment.risk : 0.0 / 0.0`: the model gets
 //! NaN, and each branch of a tree says where NaN goes.
 //!
-//! Features, amounts and records are stored in the clear, so their expressions must not read a personal attribute,
-//! except for features that are true or false. Filters, rules and inputs of models may read one.
+//! Features, amounts, records and what they are grouped by are stored in the clear, so their expressions must not read a personal
+//! attribute, except for features that are true or false. Filters, rules and inputs of models may read one.
+//!
+//! # Streams
+//!
+//! A stream has these settings besides those in the example:
+//!
+//! | setting | meaning |
+//! | --- | --- |
+//! | `of = ["customer", "device"]` | Each pair of a customer and a device has records of its own. A payment without one of the two adds none. |
+//! | `group = "payment.country"` | An expression over `payment.*` that gives a string, an int, a bool, an entity or an account. The records of each value are apart, and a feature reads those of the payment's own group: `payment.occurred_at.getHours()` for groups per hour of the day. |
+//! | `item = "payment.device"` | Such an expression, which says what else a record is about. `distinct` counts different items, and `seen` looks for the payment's own one. A payment that leaves out the attribute adds a record without an item. |
+//!
+//! The records of a pair or a group are kept under a token that is derived from the tokens of its entities and from the group. Once the
+//! key of one of the entities is erased, nobody can tell which records are about it: neither its token nor one derived from it can be
+//! made from the entity's value any more. An item is the lower half of an entity's token, or a hash of 64 bits of another value; two
+//! different values of an entity count as one with a probability of 2^-64.
+//!
+//! A record takes 22 bytes of memory, and half a byte for sums. In a stream with items it takes 16 bytes more. If a feature asks a
+//! stream for `min`, `max`, `stddev` or `zscore`, a record takes 1.25 bytes more.
+//!
+//! # Aggregates
+//!
+//! A window contains the records of the entity, pair or group in (t − delay − window, t − delay], where t is the payment's time on the stream's
+//! clock. If there is no `delay`, the payment's own record is one of them. The *earlier* records are those without it; an aggregate
+//! over them needs no delay to leave the payment out. *x* are the values of the records, *n* is their number, and *v* is the value of the
+//! payment. Everything is computed from exact integers. A double is rounded where the table says so, and the same on every machine.
+//!
+//! | aggregate | type | value | without records |
+//! | --- | --- | --- | --- |
+//! | `count` | int | *n* | 0 |
+//! | `sum` | int | Σ*x* | 0 |
+//! | `mean` | double | Σ*x* / *n*: the quotient of the nearest doubles | 0.0 |
+//! | `stddev` | double | √((*n* Σ*x*² − (Σ*x*)²) / (*n* (*n* − 1))), the standard deviation of a sample: numerator and denominator are exact and each is rounded to the nearest double, then the quotient and the root are rounded | 0.0, also with one record |
+//! | `min`, `max` | int | the smallest or largest *x* | missing |
+//! | `quantile` | int | with `quantile = 0.95`, a share from 0 to 1 with at most 6 decimals: the smallest *x* such that at least this share of all records have a value that is not larger (nearest rank) | missing |
+//! | `median` | int | the quantile 0.5 | missing |
+//! | `last` | int | *x* of the newest record, which is the payment's own one if that is in the window | missing |
+//! | `previous` | int | *x* of the record before the newest one | missing, also with one record |
+//! | `since_last` | int | whole seconds from the newest earlier record to t, rounded down | missing |
+//! | `since_first` | int | whole seconds from the oldest earlier record to t, rounded down | missing |
+//! | `ratio` | double | *v* / mean of the earlier records: *v* *n* / Σ*x*, the quotient of the nearest doubles | missing, also if Σ*x* is 0 |
+//! | `zscore` | double | (*v* − mean) / `stddev`, both of the earlier records: (*v* *n* − Σ*x*) / *n*, the quotient of the nearest doubles, divided by the standard deviation | missing, also with one record or if all are equal |
+//! | `count_change` | double | *n* in this window over *n* in the window before, which has the length `compare_to` (default: `window`), for equal lengths: (*n* / *n* before) · (`compare_to` / `window`), with quotients of the nearest doubles | 0.0; missing if the window before has none |
+//! | `sum_change` | double | the same with Σ*x* | 0.0; missing if the sum before is 0 |
+//! | `distinct` | int | the number of different items | 0 |
+//! | `seen` | bool | whether an earlier record has the payment's own item | false; missing if the payment has no item |
+//! | `label_count` | int | the number of records with a positive label by now | 0 |
+//! | `label_rate` | double | `label_count` / *n*: the quotient of the nearest doubles | 0.0 |
+//!
+//! *Missing without records* has the reason `too_few_records`. Every aggregate is missing with the reason `window_truncated` if the
+//! window lost records (`records_max`) or reaches back to before its stream began to record, with `too_many_entities` if records of the
+//! entity may have been dropped (`entities_max`), and with `attribute_absent` if the payment leaves out an attribute that identifies the records.
+//! An int beyond 64 bits and a double that is not finite are missing with `out_of_range`. `ratio`, `zscore` and `seen` exist only for
+//! payment types that add records to the stream; if the filter leaves a payment out, they compare what it would have added.
+//!
+//! `count`, `sum`, `mean` and labels take the same time for every window, and so do `last`, `previous`, `since_last` and
+//! `since_first`. `min`, `max`, `stddev` and `zscore` look at each 32 records of the window, `distinct`, `seen` and quantiles
+//! at each of them, so that `records_max` bounds the time. `docs/benchmarks.md` has the times.
 
 pub mod cel;
 pub mod limits;
@@ -50,6 +116,7 @@ mod compiled_type;
 mod document;
 mod evaluate;
 mod evaluation;
+mod history;
 mod index;
 mod literal;
 mod policy;

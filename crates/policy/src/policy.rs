@@ -12,8 +12,7 @@ use crate::onnx::Model;
 use crate::problem::{Age, Problem, Problems, Warning};
 use crate::reason::Codes;
 use crate::spec::{
-    AccountTemplate, Entity, FeatureSource, FeatureSpec, FileMapping, LedgerSpec, ModelSpec, PaymentType, Rule,
-    StreamSpec, Thresholds,
+    AccountTemplate, Entity, FeatureSpec, FileMapping, LedgerSpec, ModelSpec, PaymentType, Rule, StreamSpec, Thresholds,
 };
 
 /// A policy that was checked and compiled. It is immutable, and any number of threads may share it.
@@ -88,11 +87,9 @@ impl Policy {
     /// The features that look back over a window, in the order of the document, each with how far it looks back: the
     /// window and its delay together. A feature is missing until its stream was recorded for that long.
     pub fn reaches(&self) -> impl Iterator<Item = (&Name, StreamIdx, Span)> {
-        self.features().iter().filter_map(|feature| match &feature.source {
-            FeatureSource::Aggregate { stream, window, .. } => {
-                Some((&feature.name, *stream, window.length.saturating_add(window.delay)))
-            }
-            FeatureSource::Expression(_) => None,
+        self.features().iter().filter_map(|feature| {
+            let (stream, reach) = feature.source.reach()?;
+            Some((&feature.name, stream, reach))
         })
     }
 

@@ -8,8 +8,8 @@ pub const FEATURE_MISSING: &str = "feature_missing";
 pub const MODEL_FAILED: &str = "model_failed";
 /// A rule could not be evaluated because of an overflow or a division by zero. Always leads to a review.
 pub const RULE_FAILED: &str = "rule_failed";
-/// The value or filter of a stream could not be evaluated, so the stream does not record the payment. Always leads to a
-/// review.
+/// The value, item, group or filter of a stream could not be evaluated, so the stream does not record the payment. Always leads to
+/// a review.
 pub const STREAM_FAILED: &str = "stream_failed";
 /// The score reached `review_at`.
 pub const SCORE_REVIEW: &str = "score_review";

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use features::Quantile;
 use types::{Asset, Code, Digest, LedgerId, Name, Span, Timestamp};
 
 use unicode_normalization::{UnicodeNormalization as _, is_nfc};
@@ -223,17 +224,25 @@ pub struct OccurredAt {
 pub struct StreamSpec {
     /// The name by which features refer to it.
     pub name: Name,
-    /// A hash of everything that determines which records the stream has: name, entity, attribute, payment types,
-    /// value, filter, what counts, and the clock. A stream with the same key in the next policy is the same stream and
+    /// A hash of everything that determines which records the stream has: name, entities, attributes, group, payment types,
+    /// value, item, filter, what counts, and the clock. A stream with the same key in the next policy is the same stream and
     /// continues; its retention and bounds may change. Unique in the policy.
     pub key: Digest,
     /// The entity whose values have records.
     pub entity: EntityIdx,
+    /// The other entity, if each pair of values has records of its own.
+    pub pair: Option<EntityIdx>,
+    /// Whether the payments of an entity or pair are in groups, each of which has records of its own.
+    pub is_grouped: bool,
+    /// Whether records have items.
+    pub has_items: bool,
+    /// Whether features ask for minimum, maximum or standard deviation, so that it is worth keeping them for blocks of records.
+    pub keeps_spreads: bool,
     /// The clock that orders its records.
     pub clock: StreamClock,
     /// Which payments it records.
     pub counts: Counts,
-    /// How far back its features look: the longest `window` + `delay`, or zero without features. How far the clients'
+    /// How far back its features look: the longest `window` + `delay` + `compare_to`, or zero without features. How far the clients'
     /// clock may be ahead or behind is not included.
     pub retention: Span,
     /// Most records kept per entity. Features that need a dropped record are missing.
@@ -304,11 +313,24 @@ pub enum FeatureSource {
         /// Which of its records are included.
         window: features::Window,
     },
-    /// From the payment alone: CEL over `payment.*`.
+    /// From the payment and other features: CEL over `payment.*` and `features.*`.
     Expression(String),
 }
 
-/// What a feature computes from the records in its window.
+impl FeatureSource {
+    /// The stream that the feature reads, and how far back it looks.
+    pub fn reach(&self) -> Option<(StreamIdx, Span)> {
+        match *self {
+            Self::Aggregate { stream, aggregate, window } => {
+                let before = aggregate.compared_to().unwrap_or_default();
+                Some((stream, window.length.saturating_add(window.delay).saturating_add(before)))
+            }
+            Self::Expression(_) => None,
+        }
+    }
+}
+
+/// What a feature computes from the records in its window. The [crate documentation](crate#aggregates) has the formulas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AggregateKind {
     /// Number of records, an int.
@@ -317,10 +339,99 @@ pub enum AggregateKind {
     Sum,
     /// Mean of their values, a double; 0.0 without records.
     Mean,
+    /// Standard deviation of a sample, a double; 0.0 with fewer than two records.
+    Stddev,
+    /// Smallest value, an int.
+    Min,
+    /// Largest value, an int.
+    Max,
+    /// The value with the nearest rank, an int.
+    Quantile(Quantile),
+    /// Value of the newest record, an int.
+    Last,
+    /// Value of the record before the newest one, an int.
+    Previous,
+    /// Whole seconds since the newest earlier record, an int.
+    SinceLast,
+    /// Whole seconds since the oldest earlier record, an int.
+    SinceFirst,
+    /// The payment's own value over the mean of the earlier records, a double.
+    Ratio,
+    /// By how many standard deviations of the earlier records the payment's own value is above their mean, a double.
+    ZScore,
+    /// The number of records over that in the window before, which has this length, for equal lengths; a double.
+    CountChange(Span),
+    /// As `CountChange`, for the sum of values.
+    SumChange(Span),
+    /// Number of different items, an int.
+    Distinct,
+    /// Whether an earlier record has the payment's own item.
+    Seen,
     /// Number of records that have a positive label by now, an int.
     LabelCount,
     /// Share of records that have a positive label by now, a double; 0.0 without records.
     LabelRate,
+}
+
+impl AggregateKind {
+    /// The type of its values.
+    pub const fn ty(self) -> FeatureType {
+        match self {
+            Self::Count
+            | Self::Sum
+            | Self::Min
+            | Self::Max
+            | Self::Quantile(_)
+            | Self::Last
+            | Self::Previous
+            | Self::SinceLast
+            | Self::SinceFirst
+            | Self::Distinct
+            | Self::LabelCount => FeatureType::Int,
+            Self::Mean
+            | Self::Stddev
+            | Self::Ratio
+            | Self::ZScore
+            | Self::CountChange(_)
+            | Self::SumChange(_)
+            | Self::LabelRate => FeatureType::Double,
+            Self::Seen => FeatureType::Bool,
+        }
+    }
+
+    /// The length of the window before, for those that compare two windows.
+    pub(crate) const fn compared_to(self) -> Option<Span> {
+        if let Self::CountChange(before) | Self::SumChange(before) = self { Some(before) } else { None }
+    }
+
+    /// Whether it is about what the payment itself adds to the stream.
+    pub(crate) const fn is_about_payment(self) -> bool {
+        matches!(self, Self::Ratio | Self::ZScore | Self::Seen)
+    }
+
+    /// Whether it needs the items of records.
+    pub(crate) const fn needs_items(self) -> bool {
+        matches!(self, Self::Distinct | Self::Seen)
+    }
+
+    /// Whether the spreads of blocks of records make it faster.
+    pub(crate) const fn needs_spreads(self) -> bool {
+        matches!(self, Self::Min | Self::Max | Self::Stddev | Self::ZScore)
+    }
+
+    /// Whether it needs count, sum and labels.
+    pub(crate) const fn needs_sums(self) -> bool {
+        matches!(
+            self,
+            Self::Count
+                | Self::Sum
+                | Self::Mean
+                | Self::LabelCount
+                | Self::LabelRate
+                | Self::CountChange(_)
+                | Self::SumChange(_)
+        )
+    }
 }
 
 /// A model of the bundle.

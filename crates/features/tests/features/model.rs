@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use features::{
-    Aggregate, Key, Missing, RecordChange, RestoredRecord, StoredUpdate, Stream, StreamId, Update, UpdateOutcome,
-    Window, Windows,
+    Aggregate, Candidate, Item, Key, Missing, RecordChange, RestoredRecord, StoredUpdate, Stream, StreamId, Update,
+    UpdateOutcome, Window, Windows,
 };
 use proptest::prelude::*;
 use types::{Digest, DigestBuilder, Seq, Span, Timestamp, Token};
@@ -49,12 +49,12 @@ impl Model {
                 self.newest_ns = self.newest_ns.max(at);
                 let key = (entity, at, self.inserted.len() as u64 + 1);
                 self.inserted.push(key);
-                (key, RecordChange::Insert { value })
+                (key, RecordChange::Insert { value, item: item_of(value) })
             }
             Step::RecordChange { back, change } => (*self.inserted.iter().nth_back(back)?, change),
         };
         match change {
-            RecordChange::Insert { value } => {
+            RecordChange::Insert { value, .. } => {
                 let label = self.records.get(&(entity, at, seq)).is_some_and(|(_, label)| *label);
                 self.records.insert((entity, at, seq), (value, label));
             }
@@ -114,7 +114,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let change = prop_oneof![
         Just(RecordChange::Remove),
         any::<bool>().prop_map(|positive| RecordChange::Label { positive }),
-        value.prop_map(|value| RecordChange::Insert { value }),
+        value.prop_map(|value| RecordChange::Insert { value, item: item_of(value) }),
     ];
     let change = (0_usize..40, change).prop_map(|(back, change)| Step::RecordChange { back, change });
     prop::collection::vec(prop_oneof![3 => insert, 2 => change], 1..120)
@@ -143,6 +143,18 @@ fn opened(records_max: u32) -> Windows {
 fn ask(windows: &Windows, model: &Model, question: &Question) -> Result<Aggregate, Missing> {
     let entity = Token::new(question.entity);
     windows.aggregate(STREAM, entity, question.window, model.asked_at(question), question.candidate)
+}
+
+/// Records have one of four items or none, as their value says, so that the model need not remember it.
+fn item_of(value: i64) -> Option<Item> {
+    Item::new(value.rem_euclid(5).unsigned_abs())
+}
+
+/// The number of different items in a window.
+fn distinct(windows: &Windows, model: &Model, question: &Question) -> Result<u64, Missing> {
+    let candidate = question.candidate.map(|value| Candidate { value, item: item_of(value) });
+    let (entity, at) = (Token::new(question.entity), model.asked_at(question));
+    windows.view(STREAM, entity, question.window, at, (None, candidate)).map(|view| view.distinct())
 }
 
 fn replayed(updates: &[Update], records_max: u32) -> (Vec<UpdateOutcome>, Digest) {
@@ -223,6 +235,8 @@ proptest! {
             prop_assert_eq!(one, other, "{:?}", update);
             for question in &questions {
                 prop_assert_eq!(ask(&restored, &model, question), ask(&windows, &model, question), "{:?}", question);
+                let items = distinct(&windows, &model, question);
+                prop_assert_eq!(distinct(&restored, &model, question), items, "{:?}", question);
             }
         }
     }
@@ -241,7 +255,7 @@ impl Stored {
         let Some(StoredUpdate { update, reach }) = windows.stored(update, outcome) else { return };
         let record = (update.entity, Key { at: update.at, seq: update.seq });
         match update.change {
-            RecordChange::Insert { value } => self.records.entry(record).or_default().0 = value,
+            RecordChange::Insert { value, .. } => self.records.entry(record).or_default().0 = value,
             RecordChange::Remove => drop(self.records.remove(&record)),
             RecordChange::Label { positive } => self.records.entry(record).or_default().1 = positive,
         }
@@ -256,7 +270,12 @@ impl Stored {
         for (entity, reach) in &self.reaches {
             let records = self.records.iter().filter(|((of, _), _)| of == entity);
             let records: Vec<RestoredRecord> = records
-                .map(|((_, key), (value, positive))| RestoredRecord { key: *key, value: *value, positive: *positive })
+                .map(|((_, key), (value, positive))| RestoredRecord {
+                    key: *key,
+                    value: *value,
+                    item: item_of(*value),
+                    positive: *positive,
+                })
                 .collect();
             restored.restore(STREAM, *entity, *reach, &records);
         }

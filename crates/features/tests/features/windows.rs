@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use features::{Missing, RecordChange, Stream, StreamId, Update, UpdateOutcome, Window, Windows};
+use features::{Item, Missing, RecordChange, Stream, StreamId, Update, UpdateOutcome, Window, Windows};
 use types::{DigestBuilder, Seq, Span, Timestamp, Token};
 
 const STREAM: StreamId = StreamId::new(7);
@@ -440,7 +440,7 @@ fn streams_are_apart() {
             windows.aggregate(StreamId::new(id), entity, window, at, None).map(|recorded| recorded.count)
         };
         assert_eq!(count(&windows, id), Ok(0));
-        let change = RecordChange::Insert { value: 3 };
+        let change = RecordChange::Insert { value: 3, item: None };
         let update = Update { stream: StreamId::new(id), entity, at, seq: Seq::new(1), change };
         assert_eq!(windows.apply(&update), UpdateOutcome::Kept);
         assert_eq!(count(&windows, id), Ok(1));
@@ -469,6 +469,8 @@ fn the_digest_sees_every_part_of_an_update_and_of_its_entity() {
         "open retention=9\n A insert 11#1 1 -> kept",
         "open retention=9\n A insert 10#2 1 -> kept",
         "open retention=9\n A insert 10#1 2 -> kept",
+        "open retention=9\n A insert 10#1 1 5 -> kept",
+        "open retention=9\n A insert 10#1 1 6 -> kept",
         "open retention=9\n A insert 9#3 0 -> kept\n A insert 10#1 1 -> kept",
         "open retention=9\n A insert 9#3 1 -> kept\n A insert 10#1 1 -> kept",
         "open retention=9\n A insert 9#3 0 -> kept\n A label 9#3 -> kept\n A insert 10#1 1 -> kept",
@@ -533,8 +535,12 @@ fn run(table: &str) -> (Windows, Option<Update>) {
                 let (at, seq) = record.split_once('#').expect(line);
                 let change = match (verb, rest) {
                     ("insert", [value]) => {
-                        RecordChange::Insert { value: i64::try_from(number(value, line)).expect(line) }
+                        RecordChange::Insert { value: i64::try_from(number(value, line)).expect(line), item: None }
                     }
+                    ("insert", [value, item]) => RecordChange::Insert {
+                        value: i64::try_from(number(value, line)).expect(line),
+                        item: Item::new(u64::try_from(number(item, line)).expect(line)),
+                    },
                     ("remove", []) => RecordChange::Remove,
                     ("label", []) => RecordChange::Label { positive: true },
                     ("unlabel", []) => RecordChange::Label { positive: false },

@@ -4,7 +4,10 @@
 mod connect;
 mod connection;
 mod drive;
+mod features;
+mod forest;
 mod load;
+mod model;
 mod payments;
 mod process;
 mod queries;
@@ -39,6 +42,15 @@ pub(crate) enum Benchmark {
     /// Measure the check of access tokens on one thread, without a network: for the first time, and from the cache
     #[command(max_term_width = 100)]
     Tokens(tokens::Settings),
+    /// Measure aggregates of feature windows on one thread: the time of each, and the memory of a record
+    #[command(max_term_width = 100)]
+    Features(features::Settings),
+    /// Measure what one score of a model costs on one thread, without a server
+    #[command(max_term_width = 100)]
+    Model(model::Settings),
+    /// Measure what the contributions of all columns to one score cost on one thread, without a server
+    #[command(max_term_width = 100)]
+    Explain(model::Settings),
     /// Measure targets of `finaira connect`: how fast they take a journal, and how far they are behind
     #[cfg(feature = "connect")]
     #[command(max_term_width = 100)]
@@ -50,6 +62,9 @@ pub(crate) fn run(benchmark: &Benchmark) -> anyhow::Result<()> {
         Benchmark::Transfers(settings) => settings,
         Benchmark::Payments(settings) => return payments::run(settings),
         Benchmark::Tokens(settings) => return tokens::run(settings),
+        Benchmark::Features(settings) => return features::run(settings),
+        Benchmark::Model(settings) => return model::score(settings),
+        Benchmark::Explain(settings) => return model::explain(settings),
         #[cfg(feature = "connect")]
         Benchmark::Connect(settings) => return connect::run(settings),
     };

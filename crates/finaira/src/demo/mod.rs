@@ -4,7 +4,7 @@
 mod bundle;
 mod client;
 mod fraud;
-mod random;
+pub(crate) mod random;
 mod report;
 mod run;
 mod simulator;

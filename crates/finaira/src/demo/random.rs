@@ -3,10 +3,10 @@
 /// The generator SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014). It uses
 /// whole numbers only, so the same seed gives the same payments everywhere.
 #[derive(Debug)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -18,18 +18,18 @@ impl Random {
     }
 
     /// Draws a number from `low` to `high`, both inclusive. The modulo bias is too small to affect the simulation.
-    pub(super) fn between(&mut self, low: u64, high: u64) -> u64 {
+    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low + 1)
     }
 
     /// Draws a position in a list with `count` elements, which must not be empty.
-    pub(super) fn position(&mut self, count: usize) -> usize {
+    pub(crate) fn position(&mut self, count: usize) -> usize {
         let last = u64::try_from(count).unwrap_or(u64::MAX) - 1;
         usize::try_from(self.between(0, last)).unwrap_or_default()
     }
 
     /// Returns true with a probability of `chance` percent.
-    pub(super) fn percent(&mut self, chance: u64) -> bool {
+    pub(crate) fn percent(&mut self, chance: u64) -> bool {
         self.between(1, 100) <= chance
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use features::{Key, RecordChange, RestoredRecord, StreamBounds, StreamId, Update};
+use features::{Item, Key, RecordChange, RestoredRecord, StreamBounds, StreamId, Update};
 use journal::{Position, StartAt};
 use ledger::{
     Account, AccountPlace, IndexedFields, NewAccount, NewTransfer, PastTransfer, PendingState, Transfer, TransferFlags,

@@ -6,7 +6,7 @@ use engine::{
     ArtifactChunk, DepartedHistory, Fact, Header, KeyUsed, LabelRecorded, PersonalDataRead, PolicyActivated,
     StateDigest, StreamOpened,
 };
-use features::{RecordChange, StreamId, Update};
+use features::{Item, RecordChange, StreamId, Update};
 use types::{Digest, Name, Origin, PaymentId, Seq, Span, Timestamp, Token};
 
 use super::{approvals, identity, ledger_facts, payment, settings};
@@ -184,8 +184,8 @@ fn version(header: &Header, fact: &Fact) -> u16 {
 fn last_version(kind: u16) -> u16 {
     match kind {
         ACCOUNT_OPENED | TRANSFER_CREATED => ledger_facts::IMPORTED_VERSION,
-        PAYMENT_DECIDED => payment::COMPACT_VERSION,
-        PAYMENT_CHANGED => payment::INCREMENT_VERSION,
+        PAYMENT_DECIDED => payment::ITEMS_VERSION,
+        PAYMENT_CHANGED => payment::CHANGED_ITEMS_VERSION,
         PRINCIPAL_ADDED => identity::SUBJECT_VERSION,
         CREDENTIAL_ADDED => identity::EXPIRY_VERSION,
         _ => FIRST_VERSION,
@@ -219,7 +219,7 @@ pub(super) fn decode(header: &Header, kind: u64, version: u64, plain: &[u8]) -> 
             payment: PaymentId::new(from.u128()?),
             label: decode_name(&mut from)?,
             positive: decode_bool(&mut from)?,
-            updates: decode_updates(header, &mut from)?,
+            updates: decode_updates(header, false, &mut from)?,
         }),
         ARTIFACT_STORED => Fact::ArtifactStored(ArtifactChunk {
             artifact: Digest::new(from.array()?),
@@ -290,6 +290,12 @@ const INSERT: u8 = 0;
 const REMOVE: u8 = 1;
 const LABEL_NEGATIVE: u8 = 2;
 const LABEL_POSITIVE: u8 = 3;
+const INSERT_WITH_ITEM: u8 = 4;
+
+/// Whether an update needs a version of its entry that knows items.
+pub(super) fn has_items(updates: &[Update]) -> bool {
+    updates.iter().any(|update| matches!(update.change, RecordChange::Insert { item: Some(_), .. }))
+}
 
 /// Encodes updates. The time is a distance from the entry's time, or from the time of what happened in an encoding with
 /// references; the sequence is a distance from the entry's own.
@@ -297,11 +303,12 @@ pub(super) fn encode_updates(header: &Header, updates: &[Update], into: &mut Enc
     into.count(updates.len());
     let base = if into.uses_references() { header.occurred_at } else { header.decided_at };
     for update in updates {
-        let (tag, value) = match update.change {
-            RecordChange::Insert { value } => (INSERT, Some(value)),
-            RecordChange::Remove => (REMOVE, None),
-            RecordChange::Label { positive: false } => (LABEL_NEGATIVE, None),
-            RecordChange::Label { positive: true } => (LABEL_POSITIVE, None),
+        let (tag, value, item) = match update.change {
+            RecordChange::Insert { value, item: None } => (INSERT, Some(value), None),
+            RecordChange::Insert { value, item } => (INSERT_WITH_ITEM, Some(value), item),
+            RecordChange::Remove => (REMOVE, None, None),
+            RecordChange::Label { positive: false } => (LABEL_NEGATIVE, None, None),
+            RecordChange::Label { positive: true } => (LABEL_POSITIVE, None, None),
         };
         into.u8(tag);
         into.varint(update.stream.get());
@@ -311,10 +318,18 @@ pub(super) fn encode_updates(header: &Header, updates: &[Update], into: &mut Enc
         if let Some(value) = value {
             into.zigzag(value);
         }
+        if let Some(item) = item {
+            into.u64(item.get());
+        }
     }
 }
 
-pub(super) fn decode_updates(header: &Header, from: &mut Decoder<'_>) -> Result<Vec<Update>, DecodeError> {
+/// Decodes updates. Only some versions of an entry know items.
+pub(super) fn decode_updates(
+    header: &Header,
+    knows_items: bool,
+    from: &mut Decoder<'_>,
+) -> Result<Vec<Update>, DecodeError> {
     let base = if from.uses_references() { header.occurred_at } else { header.decided_at };
     decode_many(from, |from| {
         let tag = from.u8()?;
@@ -324,7 +339,12 @@ pub(super) fn decode_updates(header: &Header, from: &mut Decoder<'_>) -> Result<
         let before: u64 = from.varint()?;
         let seq = header.seq.get().checked_sub(before).map(Seq::new).ok_or(DecodeError::Truncated)?;
         let change = match tag {
-            INSERT => RecordChange::Insert { value: from.zigzag()? },
+            INSERT => RecordChange::Insert { value: from.zigzag()?, item: None },
+            INSERT_WITH_ITEM if knows_items => {
+                let (value, item) = (from.zigzag()?, from.u64()?);
+                let item = Item::new(item).ok_or(DecodeError::Unknown { what: "item", value: 0 })?;
+                RecordChange::Insert { value, item: Some(item) }
+            }
             REMOVE => RecordChange::Remove,
             LABEL_NEGATIVE => RecordChange::Label { positive: false },
             LABEL_POSITIVE => RecordChange::Label { positive: true },

@@ -10,7 +10,9 @@ use ledger::TransferKey;
 use policy::{Effect, Failure, FailureCause, FeatureValue, MissingReason, Part, Reason, Verdict};
 use types::{AccountId, Amount, Code, Digest, LedgerId, Name, PaymentId, Seq, Span, Timestamp, Token};
 
-use super::fact::{decode_bool, decode_many, decode_name, decode_text, decode_updates, encode_name, encode_updates};
+use super::fact::{
+    decode_bool, decode_many, decode_name, decode_text, decode_updates, encode_name, encode_updates, has_items,
+};
 use super::{compact_features, ledger_facts};
 use crate::bytes::{DecodeError, Decoder, Encoder};
 
@@ -89,10 +91,13 @@ pub(super) fn encode_decided(header: &Header, decided: &PaymentDecided, into: &m
 /// The first version of a decision in which a reason of the system names what failed.
 const FAILURES_VERSION: u16 = 2;
 /// The version of a decision in its compact form: it contains each id once, and features take fewer bytes.
-pub(super) const COMPACT_VERSION: u16 = 3;
+const COMPACT_VERSION: u16 = 3;
+/// The version of a compact decision that adds records with items.
+pub(super) const ITEMS_VERSION: u16 = 4;
 
 pub(super) fn version(decided: &PaymentDecided) -> u16 {
     match decided.form {
+        DecisionForm::Compact if has_items(&decided.updates) => ITEMS_VERSION,
         DecisionForm::Compact => COMPACT_VERSION,
         DecisionForm::Long if failures(decided).next().is_some() => FAILURES_VERSION,
         DecisionForm::Long => 1,
@@ -109,8 +114,8 @@ pub(super) fn decode_decided(
     version: u16,
     from: &mut Decoder<'_>,
 ) -> Result<PaymentDecided, DecodeError> {
-    let form = if version == COMPACT_VERSION { DecisionForm::Compact } else { DecisionForm::Long };
-    let mut decided = decode_first(header, form, from)?;
+    let form = if version >= COMPACT_VERSION { DecisionForm::Compact } else { DecisionForm::Long };
+    let mut decided = decode_first(header, (form, version >= ITEMS_VERSION), from)?;
     if version >= FAILURES_VERSION {
         for (position, failure) in decode_many(from, |from| Ok((from.varint::<u16>()?, decode_failure(from)?)))? {
             let unknown = DecodeError::Unknown { what: "position of a reason", value: u64::from(position) };
@@ -121,7 +126,11 @@ pub(super) fn decode_decided(
 }
 
 /// What every version of a decision has.
-fn decode_first(header: &Header, form: DecisionForm, from: &mut Decoder<'_>) -> Result<PaymentDecided, DecodeError> {
+fn decode_first(
+    header: &Header,
+    (form, knows_items): (DecisionForm, bool),
+    from: &mut Decoder<'_>,
+) -> Result<PaymentDecided, DecodeError> {
     let payment = PaymentId::new(from.u128()?);
     if form == DecisionForm::Compact {
         from.begin_references(payment.get());
@@ -162,7 +171,7 @@ fn decode_first(header: &Header, form: DecisionForm, from: &mut Decoder<'_>) -> 
         },
         deadline: decode_deadline(header, from)?,
         ledger_facts: ledger_facts::decode_all(header, from)?,
-        updates: decode_updates(header, from)?,
+        updates: decode_updates(header, knows_items, from)?,
         accepted_updates: decode_many(from, |from| from.varint())?,
         form,
     })
@@ -196,10 +205,13 @@ pub(super) fn encode_changed(header: &Header, changed: &PaymentChanged, into: &m
 /// The version of a change with the sums after it and the amount that was asked for.
 pub(super) const SUMS_VERSION: u16 = 2;
 /// The version of a change that also has the decision about an increment.
-pub(super) const INCREMENT_VERSION: u16 = 3;
+const INCREMENT_VERSION: u16 = 3;
+/// The version of an increment that moves records with items.
+pub(super) const CHANGED_ITEMS_VERSION: u16 = 4;
 
-pub(super) const fn changed_version(changed: &PaymentChanged) -> u16 {
+pub(super) fn changed_version(changed: &PaymentChanged) -> u16 {
     match (&changed.increment, changed.sums) {
+        (Some(_), _) if has_items(&changed.updates) => CHANGED_ITEMS_VERSION,
         (Some(_), _) => INCREMENT_VERSION,
         (None, Some(_)) => SUMS_VERSION,
         (None, None) => 1,
@@ -310,7 +322,7 @@ pub(super) fn decode_changed(
         sums: None,
         deadline: decode_deadline(header, from)?,
         ledger_facts: ledger_facts::decode_all(header, from)?,
-        updates: decode_updates(header, from)?,
+        updates: decode_updates(header, version >= CHANGED_ITEMS_VERSION, from)?,
         increment: None,
     };
     if version >= SUMS_VERSION {
@@ -433,6 +445,7 @@ fn encode_failure(failure: &Failure, into: &mut Encoder) {
             into.zigzag(*amount);
         }
         FailureCause::SameAccount => into.u8(7),
+        FailureCause::NotFound => into.u8(8),
     }
 }
 
@@ -453,6 +466,7 @@ fn decode_failure(from: &mut Decoder<'_>) -> Result<Failure, DecodeError> {
         5 => FailureCause::NoProbability,
         6 => FailureCause::NegativeAmount(from.zigzag()?),
         7 => FailureCause::SameAccount,
+        8 => FailureCause::NotFound,
         other => return Err(DecodeError::Unknown { what: "cause of a failure", value: u64::from(other) }),
     };
     Ok(Failure { part, cause })

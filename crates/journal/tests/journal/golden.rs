@@ -13,7 +13,7 @@ use engine::{
     ProposalEnd, ProposalEnded, ProposalMade, Proposed, SettingFact, SettingKind, StateDigest, Verb,
 };
 use expect_test::expect_file;
-use features::{RecordChange, Update};
+use features::{Item, RecordChange, Update};
 use journal::{DurableLog, FORMAT_VERSION, Identity, KIND_NAMES, Part, canonical, kind_name, leaf_hash};
 use ledger::{
     Account, AccountFlags, AccountPlace, Import, ImportNumber, ImportProgress, ImportState, IndexedFields, Limits,
@@ -194,7 +194,7 @@ fn entries() -> Vec<Entry> {
                 ..plain(50)
             }),
         ],
-        updates: vec![Update { entity: token, ..update(50, RecordChange::Insert { value: 7 }) }],
+        updates: vec![Update { entity: token, ..update(50, RecordChange::Insert { value: 7, item: None }) }],
         form: DecisionForm::Compact,
         ..failed(50)
     };
@@ -211,7 +211,11 @@ fn entries() -> Vec<Entry> {
             portion: Portion::Part(Amount::new(300)),
             sums: Some(PaymentSums { captured: Amount::new(300), ..PaymentSums::default() }),
             ledger_facts: if raised { vec![leg(seq, 13, 4)] } else { Vec::new() },
-            updates: if raised { vec![update(13, RecordChange::Insert { value: 600 })] } else { Vec::new() },
+            updates: if raised {
+                vec![update(13, RecordChange::Insert { value: 600, item: None })]
+            } else {
+                Vec::new()
+            },
             increment: Some(Arc::new(increment)),
             ..changed(seq, Cause::Verb(Verb::Increment), PaymentStatus::Held)
         };
@@ -259,7 +263,35 @@ fn entries() -> Vec<Entry> {
         }
         entries.push(Entry { header, fact: Fact::Approval(fact), sealed: None });
     }
+    let next = entries.last().map_or(0, |entry| entry.header.seq.get()) + 1;
+    for (seq, fact) in (next..).zip(with_items(next)) {
+        entries.push(Entry { header: header(seq), fact, sealed: None });
+    }
     entries
+}
+
+/// A decision and an increment that add records with items. They begin with this sequence.
+fn with_items(seq: u64) -> [Fact; 2] {
+    let item = Item::new(0x0123_4567_89ab_cdef);
+    let remembered = update(seq, RecordChange::Insert { value: -7, item });
+    let decided = PaymentDecided {
+        features: vec![(0, FeatureValue::Bool(true)), (1, FeatureValue::Missing(MissingReason::TooFewRecords))],
+        updates: vec![remembered, Update { change: RecordChange::Insert { value: 5, item: None }, ..remembered }],
+        form: DecisionForm::Compact,
+        ..failed(seq)
+    };
+    let moved = PaymentChanged {
+        portion: Portion::Part(Amount::new(300)),
+        sums: Some(PaymentSums { captured: Amount::new(300), ..PaymentSums::default() }),
+        ledger_facts: vec![leg(seq + 1, 13, 5)],
+        updates: vec![
+            update(13, RecordChange::Remove),
+            update(13, RecordChange::Insert { value: 600, item: Item::new(u64::MAX) }),
+        ],
+        increment: Some(Arc::new(incremented())),
+        ..changed(seq + 1, Cause::Verb(Verb::Increment), PaymentStatus::Held)
+    };
+    [Fact::PaymentDecided(Arc::new(decided)), Fact::PaymentChanged(moved)]
 }
 
 /// Rules, a proposal of each operation, and each end of one.

@@ -1,39 +1,81 @@
-//! Expressions of a policy: a typed, allocation-free subset of the Common Expression Language (CEL).
+//! Expressions of a policy: the Common Expression Language (CEL), checked when the policy is loaded, and evaluated without
+//! allocation.
 //!
 //! [`compile`] checks an expression against a [`Schema`] once, when the policy is loaded. The resulting [`Program`]
-//! reads the values of one payment through a [`Row`] and allocates nothing.
+//! reads the values of one payment through a [`Row`] and allocates nothing: what an evaluation makes, such as joined
+//! strings and lists, lies in a piece of the stack whose size is known when the program is compiled.
 //!
-//! The language is narrower than CEL, and the compiler says so where it matters: there are no `uint`, bytes, null,
-//! maps, messages, regular expressions or macros except `has`; lists are allowed only to the right of `in`; no
-//! operation builds a string. Where CEL leaves a choice, this implementation does the following:
+//! # What there is
 //!
-//! - `int` and `double` compare with each other by their exact values; arithmetic never mixes them.
-//! - Arithmetic that overflows, leaves the range of a timestamp (1970 to 2262) or divides by zero is an error.
+//! - Types: `bool`, `int`, `uint`, `double`, `string`, `bytes`, `null`, `timestamp`, `duration`, lists, maps, `type` and
+//!   `dyn`. Attributes and features of a policy are of the types `bool`, `int`, `double`, `string`, `timestamp`, entity
+//!   and account.
+//! - Operators: `+ - * / %`, `== != < <= > >=`, `&& || !`, `?:`, `in`, `[]`, and `.` on maps.
+//! - Macros: `has`, `all`, `exists`, `exists_one`, `filter` and `map`; with two variables `all`, `exists`, `existsOne`,
+//!   `transformList` and `transformMap`.
+//! - Functions: `size`, `int`, `uint`, `double`, `string`, `bytes`, `bool`, `timestamp`, `duration`, `type`, `dyn`;
+//!   `math.least`, `math.greatest`, `math.abs`, `math.ceil`, `math.floor`, `math.round`, `math.trunc`, `math.sign`,
+//!   `math.sqrt`, `math.isNaN`, `math.isInf`, `math.isFinite`.
+//! - Methods of strings: `contains`, `startsWith`, `endsWith`, `matches`, `size`, `lowerAscii`, `upperAscii`, `trim`,
+//!   `substring`, `charAt`, `replace`.
+//! - Methods of times, each with or without a time zone: `getFullYear`, `getMonth`, `getDate`, `getDayOfMonth`,
+//!   `getDayOfWeek`, `getDayOfYear`, `getHours`, `getMinutes`, `getSeconds`, `getMilliseconds`. The last four without a
+//!   zone also of durations.
+//!
+//! Messages (protocol buffers) are missing, because a policy has none. The conformance tests of the language run in CI;
+//! `testdata/cel/unsupported.txt` lists each case that does not pass with its reason.
+//!
+//! # Where CEL leaves a choice
+//!
+//! - Every name and type is checked when the expression is compiled. `dyn(x)` puts off the check of one value to the
+//!   evaluation; so do lists and maps of mixed types.
+//! - Numbers compare with each other by their exact values; arithmetic never mixes them.
+//! - Arithmetic that overflows, leaves the range of its type or divides by zero is an error.
 //! - `&&` and `||` give an answer if one side alone decides, even if the other is an error; of two errors, the left
-//!   counts.
-//! - Strings are equal, and ordered, byte by byte.
+//!   counts. `all` and `exists` are the same over the elements of a list.
+//! - Strings are equal, and ordered, byte by byte. Their sizes and positions count characters.
 //! - An entity compares with a string by the value that the client gave, and with another entity of its kind.
-//! - Times are read in UTC only. Durations can also be written in days: `duration("7d12h")`.
+//! - Times are between the years 1 and 9999, and read in UTC unless a time zone is given: an offset such as `+01:00`, or
+//!   a name of the IANA database, which is compiled in, so that every machine gives the same answer
+//!   ([`time_zone_data`] is its version). Durations can also be written in days: `duration("7d12h")`.
 //! - `int(d)` drops the fraction; a double outside the range of `int` is an error.
+//! - The pattern of `matches` is a constant in the syntax of RE2. It is compiled to an automaton that reads each byte
+//!   of the string once.
+//!
+//! # Bounds
+//!
+//! A source has at most [`SOURCE_BYTES_MAX`] bytes, [`NODES_MAX`] parts and [`DEPTH_MAX`] levels. An evaluation takes at
+//! most [`COST_MAX`] steps; the body of a macro counts once per element that its list can have at most. Lists made by an
+//! evaluation have at most [`COST_MAX`] elements together, and the strings that it makes have at most
+//! [`TEXT_ROOM_BYTES`] bytes together: one more is [`EvalError::TooLong`].
 
 mod calendar;
 mod check;
 mod code;
+mod dynamic;
+mod each;
+mod moment;
 mod parse;
+mod pattern;
 mod program;
+mod room;
 mod scan;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod text;
 mod typed;
+mod value;
+mod zone;
 
 pub use check::compile;
+pub use moment::Moment;
 pub use program::Program;
 pub use schema::Schema;
+pub use value::{List, Map, Value};
+pub use zone::time_zone_data;
 
 use std::fmt;
-
-use types::{AccountId, Timestamp, Token};
 
 /// Length of the longest source, in bytes.
 pub const SOURCE_BYTES_MAX: usize = 4096;
@@ -43,17 +85,25 @@ pub const DEPTH_MAX: usize = 64;
 pub const NODES_MAX: usize = 1024;
 /// The largest [`Program::cost`].
 pub const COST_MAX: u32 = 1024;
+/// Most bytes of all strings that one evaluation makes.
+pub const TEXT_ROOM_BYTES: usize = 2048;
+/// Most variables of macros that are visible at one place.
+pub const LOCALS_MAX: usize = 8;
 
 /// The type of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Type {
+    Null,
     Bool,
     /// A signed 64-bit integer.
     Int,
+    /// An unsigned 64-bit integer.
+    Uint,
     /// A 64-bit floating point number.
     Double,
     /// A `string`.
     Text,
+    Bytes,
     /// A `timestamp`, in UTC.
     Time,
     /// A signed `duration` in nanoseconds.
@@ -63,26 +113,17 @@ pub enum Type {
     /// A value of the entity kind with this index. It can only be tested for equality, within its kind or with a string,
     /// and for presence with `has`.
     Entity(u16),
+    /// A type, such as `int`.
+    Type,
+    List,
+    Map,
+    /// Any of the others: it is known when the expression is evaluated.
+    Dyn,
 }
 
 /// Where a [`Row`] keeps the value of a name. Names are numbered from 0 in the order of their declaration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u16);
-
-/// One value. Text is borrowed.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Value<'a> {
-    Bool(bool),
-    Int(i64),
-    Double(f64),
-    Text(&'a str),
-    Time(Timestamp),
-    /// In nanoseconds.
-    Duration(i64),
-    Account(AccountId),
-    /// The token, and the value that it stands for.
-    Entity(Token, &'a str),
-}
 
 /// The values that an expression reads: one payment and its features.
 pub trait Row {
@@ -103,12 +144,24 @@ pub enum EvalError {
     /// A result does not fit its type.
     #[error("a result is out of range")]
     Overflow,
-    /// An `int` was divided by zero.
+    /// An integer was divided by zero.
     #[error("division by zero")]
     DivisionByZero,
-    /// A double that does not fit an `int` was converted to one.
-    #[error("a double that is not a number or out of range was converted to int")]
+    /// A value cannot be converted to the type: a double that does not fit an `int`, or a string that is not a number.
+    #[error("a value cannot be converted to the type")]
     InvalidConversion,
+    /// A value whose type was not known before is not of a type that the operation takes.
+    #[error("a value is of a type that the operation does not take")]
+    NoOverload,
+    /// A list has no element at the index, a map no such key, or a string no such position.
+    #[error("a list, map or string has nothing at the index or key")]
+    NotFound,
+    /// A map would have a key twice.
+    #[error("a map has a key twice")]
+    DuplicateKey,
+    /// The strings that the evaluation made are longer than [`TEXT_ROOM_BYTES`] together.
+    #[error("the strings that the expression makes are longer than {TEXT_ROOM_BYTES} bytes together")]
+    TooLong,
     /// The caller asked for a value of a type that the program does not give, which is a bug.
     #[error("the expression gives a value of another type")]
     WrongResult,

@@ -19,7 +19,8 @@ pub(super) fn parse(source: &str) -> Result<(IdedExpr, SourceInfo), CompileError
     // Between calls it keeps only caches, behind locks that a panic releases. The first error ends the parse, because
     // we have no use for the library's error recovery.
     let parsed = catch_unwind(|| {
-        let parsed = Parser::new().error_recovery_limit(0).parse_with_source_info(source);
+        let parsed =
+            Parser::new().enable_ident_escape_syntax(true).error_recovery_limit(0).parse_with_source_info(source);
         parsed.map_err(|errors| errors.errors.into_iter().min_by_key(|error| error.pos))
     });
     match parsed {
@@ -54,8 +55,11 @@ fn explain(source: &str, words: &[Word], error: &ParseError) -> CompileError {
 /// Rewords what the library refuses after its grammar.
 fn refusal(message: &str) -> String {
     const REFUSALS: [(&str, &str); 6] = [
-        ("invalid argument to has()", "expected has(name) with a declared name"),
-        ("argument must be a simple name", "macros over lists and maps are not supported, only has(name)"),
+        ("invalid argument to has()", "expected has(name) with a declared name, or has(map.key)"),
+        (
+            "argument must be a simple name",
+            "the first argument of a macro is the name of its variable, such as (x, x > 0)",
+        ),
         ("invalid string literal", "an escape in the string is not a character"),
         ("invalid int literal", "the number is out of range"),
         ("invalid double literal", "the number is out of range"),

@@ -74,17 +74,29 @@ impl<'a> Scanner<'a> {
         let ends_value = match (first, second) {
             ('a'..='z' | 'A'..='Z' | '_', _) => {
                 self.skip_while(is_name_char);
-                if self.rest().starts_with(['"', '\'']) {
-                    return Err(self.error(start, "raw strings and bytes are not supported; write a plain string"));
+                let name = self.source.get(start..self.at).unwrap_or_default();
+                if let (Some(kind), Some(quote @ ('"' | '\''))) = (StringKind::of(name), self.rest().chars().next()) {
+                    self.string(start, quote, kind)?;
+                    true
+                } else {
+                    name != "in"
                 }
-                self.source.get(start..self.at) != Some("in")
+            }
+            ('`', _) => {
+                self.at += 1;
+                self.skip_while(|c| c != '`' && c != '\n');
+                if !self.rest().starts_with('`') {
+                    return Err(self.error(start, "unexpected character '`'"));
+                }
+                self.at += 1;
+                true
             }
             ('0'..='9', _) | ('.', Some('0'..='9')) => {
                 self.number(start)?;
                 true
             }
             ('"' | '\'', _) => {
-                self.string(first)?;
+                self.string(start, first, StringKind::PLAIN)?;
                 true
             }
             _ if PAIRS.iter().any(|pair| rest.starts_with(pair)) => {
@@ -126,9 +138,7 @@ impl<'a> Scanner<'a> {
         self.skip_while(is_name_char);
         match suffix.get(..suffix.len() - self.rest().len()) {
             Some("") | None if digits != "0x" => Ok(()),
-            Some("u" | "U") => {
-                Err(self.error(start, format!("uint is not supported; write {digits} for an int, without the u")))
-            }
+            Some("u" | "U") if !digits.contains(['.', 'e', 'E']) || digits.starts_with("0x") => Ok(()),
             _ => {
                 let found = self.source.get(start..self.at).unwrap_or_default();
                 Err(self.error(start, format!("'{found}' is not a number")))
@@ -136,33 +146,45 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn string(&mut self, quote: char) -> Result<(), CompileError> {
-        let start = self.at;
-        if self.rest().starts_with(&[quote; 3].iter().collect::<String>()) {
-            return Err(self.error(start, "triple-quoted strings are not supported; write a plain string"));
-        }
-        self.at += 1;
+    /// Reads a literal whose first quote is next. `start` is where its prefix starts.
+    fn string(&mut self, start: usize, quote: char, kind: StringKind) -> Result<(), CompileError> {
+        let triple: String = [quote; 3].iter().collect();
+        let is_long = self.rest().starts_with(&triple);
+        let end = if is_long { triple } else { quote.to_string() };
+        self.at += end.len();
         loop {
-            self.skip_while(|c| c != quote && !matches!(c, '\\' | '\n' | '\r'));
-            match self.rest().chars().next() {
-                Some('\\') => self.escape()?,
-                Some(c) if c == quote => {
-                    self.at += 1;
+            self.skip_while(|c| c != quote && c != '\\' && (is_long || !matches!(c, '\n' | '\r')));
+            let rest = self.rest();
+            match rest.chars().next() {
+                _ if rest.starts_with(&end) => {
+                    self.at += end.len();
                     return Ok(());
                 }
+                Some('\\') if kind.is_raw => {
+                    self.at += 1;
+                    // What follows a backslash does not end a raw string, not even a quote.
+                    self.at += self.rest().chars().next().map_or(0, char::len_utf8);
+                }
+                Some('\\') => self.escape(kind)?,
+                Some(c) if c == quote => self.at += c.len_utf8(),
+                _ if is_long => return Err(self.error(start, "the string is never closed")),
                 _ => return Err(self.error(start, "the string is not closed on its line")),
             }
         }
     }
 
     /// Reads one escape sequence of the grammar.
-    fn escape(&mut self) -> Result<(), CompileError> {
+    fn escape(&mut self, kind: StringKind) -> Result<(), CompileError> {
         let start = self.at;
         self.at += 1;
-        let kind = self.rest().chars().next();
-        let (code, digits_count, radix) = match kind {
+        let (code, digits_count, radix) = match self.rest().chars().next() {
             Some('a' | 'b' | 'f' | 'n' | 'r' | 't' | 'v' | '"' | '\'' | '\\' | '?' | '`') => (1, 0, 10),
             Some('x' | 'X') => (1, 2, 16),
+            Some('u' | 'U') if kind.is_bytes => {
+                return Err(
+                    self.error(start, "bytes have no escapes for characters; write \\x and two digits for a byte")
+                );
+            }
             Some('u') => (1, 4, 16),
             Some('U') => (1, 8, 16),
             Some('0'..='3') => (0, 3, 8),
@@ -175,6 +197,24 @@ impl<'a> Scanner<'a> {
         }
         self.at += digits_count;
         Ok(())
+    }
+}
+
+/// The prefix of a string.
+#[derive(Debug, Clone, Copy)]
+struct StringKind {
+    is_raw: bool,
+    is_bytes: bool,
+}
+
+impl StringKind {
+    const PLAIN: Self = Self { is_raw: false, is_bytes: false };
+
+    fn of(prefix: &str) -> Option<Self> {
+        let is_raw = prefix.contains(['r', 'R']);
+        let is_bytes = prefix.contains(['b', 'B']);
+        let known = matches!(prefix, "r" | "R" | "b" | "B" | "rb" | "rB" | "Rb" | "RB" | "br" | "bR" | "Br" | "BR");
+        known.then_some(Self { is_raw, is_bytes })
     }
 }
 

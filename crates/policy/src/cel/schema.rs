@@ -3,6 +3,7 @@
 use foldhash::HashMap;
 use foldhash::HashMapExt;
 
+use super::typed::Static;
 use super::{Slot, Type};
 use crate::problem::edit_distance;
 
@@ -62,10 +63,13 @@ impl Schema {
     /// The name of `ty` in messages: `string`, `entity(customer)`.
     pub fn type_name(&self, ty: Type) -> String {
         let name = match ty {
+            Type::Null => "null",
             Type::Bool => "bool",
             Type::Int => "int",
+            Type::Uint => "uint",
             Type::Double => "double",
             Type::Text => "string",
+            Type::Bytes => "bytes",
             Type::Time => "timestamp",
             Type::Duration => "duration",
             Type::Account => "account",
@@ -73,8 +77,21 @@ impl Schema {
                 Some(name) => return format!("entity({name})"),
                 None => return format!("entity({kind})"),
             },
+            Type::Type => "type",
+            Type::List => "list",
+            Type::Map => "map",
+            Type::Dyn => "dyn",
         };
         name.to_owned()
+    }
+
+    /// As [`Schema::type_name`], with the types of elements: `list(string)`.
+    pub(super) fn static_name(&self, known: &Static) -> String {
+        match known {
+            Static::Scalar(ty) => self.type_name(*ty),
+            Static::List(element) => format!("list({})", self.static_name(element)),
+            Static::Map(key, value) => format!("map({}, {})", self.static_name(key), self.static_name(value)),
+        }
     }
 
     fn declared(&self, slot: Slot) -> Option<&Declared> {

@@ -1,5 +1,6 @@
 //! Tests of the language as its users see it: a source, a row and the result.
 
+mod conformance;
 mod errors;
 mod random;
 mod values;
@@ -29,7 +30,7 @@ impl Payment {
             ("payment.country", Type::Text, Some(Value::Text("NO"))),
             ("payment.word", Type::Text, Some(Value::Text("smørbrød"))),
             ("payment.vip", Type::Bool, Some(Value::Bool(true))),
-            ("payment.at", Type::Time, Some(Value::Time(at))),
+            ("payment.at", Type::Time, Some(Value::Time(at.into()))),
             ("payment.age", Type::Duration, Some(Value::Duration(-5_400_000_000_000))),
             ("payment.from", Type::Account, Some(Value::Account(AccountId::new(1)))),
             ("payment.to", Type::Account, Some(Value::Account(AccountId::new(2)))),
@@ -59,10 +60,10 @@ impl Payment {
     /// The result of evaluating `source`, as the tables write it.
     fn answer(&self, source: &str) -> String {
         match self.compile(source) {
-            Ok(program) => match program.eval(self) {
+            Ok(program) => program.eval(self, |value| match value {
                 Ok(value) => show(value),
                 Err(error) => self.show_error(error),
-            },
+            }),
             Err(error) => error.to_string(),
         }
     }
@@ -74,6 +75,10 @@ impl Payment {
             | EvalError::Overflow
             | EvalError::DivisionByZero
             | EvalError::InvalidConversion
+            | EvalError::NoOverload
+            | EvalError::NotFound
+            | EvalError::DuplicateKey
+            | EvalError::TooLong
             | EvalError::WrongResult => error.to_string(),
         }
     }
@@ -89,6 +94,15 @@ fn show(value: Value<'_>) -> String {
         Value::Duration(ns) => format!("{ns}ns"),
         Value::Account(value) => format!("account {}", value.get()),
         Value::Entity(token, text) => format!("entity {} {text}", token.get()),
+        Value::Null => "null".to_owned(),
+        Value::Uint(value) => format!("{value}u"),
+        Value::Bytes(bytes) => format!("b'{}'", bytes.escape_ascii()),
+        Value::Type(ty) => format!("type {}", Schema::new().type_name(ty)),
+        Value::List(list) => format!("[{}]", list.iter().map(show).collect::<Vec<_>>().join(", ")),
+        Value::Map(map) => {
+            let entry = |(key, value)| format!("{}: {}", show(key), show(value));
+            format!("{{{}}}", map.iter().map(entry).collect::<Vec<_>>().join(", "))
+        }
     }
 }
 

@@ -56,6 +56,11 @@ impl<'d> Node<'d> {
         Some(array.value.iter().enumerate().map(item).collect())
     }
 
+    /// The items of an array, or the value itself if it is no array.
+    pub(crate) fn one_or_more(self) -> Vec<Self> {
+        if self.value.is_array() { self.items().unwrap_or_default() } else { vec![self] }
+    }
+
     /// Reads the entries of a table whose keys the author chooses, in the order in which they are written. The place of
     /// a key is that of the word itself.
     pub(crate) fn entries(self) -> Option<Vec<(Located<&'d str>, Self)>> {
@@ -202,6 +207,23 @@ pub(crate) fn span(range: RangeInclusive<Span>) -> impl Fn(&DeValue<'_>) -> Resu
         let (shortest, longest) = (range.start(), range.end());
         Err(format!("is {span}, expected a span of time from {shortest} to {longest}"))
     }
+}
+
+/// Reads a share from 0 to 1 with at most six decimals, as millionths.
+pub(crate) fn millionths(value: &DeValue<'_>) -> Result<u32, String> {
+    const EXPECTED: &str = "a share from 0 to 1 with at most 6 decimals, for example 0.95";
+    let written = match value {
+        DeValue::Float(float) => float.as_str(),
+        DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
+        _ => return Err(unexpected(value, EXPECTED)),
+    };
+    let wrong = || format!("is {}, expected {EXPECTED}", shorten(written));
+    let (whole, decimals) = written.split_once('.').unwrap_or((written, ""));
+    if decimals.len() > 6 || !decimals.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let digits = format!("{whole}{decimals:0<6}");
+    digits.parse().ok().filter(|millionths| *millionths <= 1_000_000).ok_or_else(wrong)
 }
 
 /// Reads `true` or `false`.

@@ -1,9 +1,9 @@
 //! `[streams]` and `[features]`.
 
-use features::Window;
+use features::{Quantile, Window};
 use types::{DigestBuilder, Name, Span};
 
-use super::reader::{Located, Table, choice, span, text, whole};
+use super::reader::{Located, Table, choice, millionths, span, text, whole};
 use super::section::{SPAN_MIN, Section};
 use super::{Draft, Source, payment_list, source, source_or};
 use crate::index::{AttributeIdx, EntityIdx, PaymentTypeIdx, StreamIdx};
@@ -19,13 +19,24 @@ use crate::spec::{
 #[derive(Debug)]
 pub(crate) struct StreamDraft {
     pub(crate) spec: StreamSpec,
-    /// The payment types that have the attribute that identifies the stream's entity: their features can ask the
+    /// The payment types that have the attributes that identify the stream's entities: their features can ask the
     /// stream.
-    pub(crate) askers: Vec<(PaymentTypeIdx, AttributeIdx)>,
+    pub(crate) askers: Vec<Asker>,
     /// The payment types that have records in the stream.
     pub(crate) recorders: Vec<PaymentTypeIdx>,
+    pub(crate) group: Option<Source>,
     pub(crate) value: Source,
+    pub(crate) item: Option<Source>,
     pub(crate) filter: Option<Source>,
+}
+
+/// A payment type whose features can ask a stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asker {
+    pub(crate) payment: PaymentTypeIdx,
+    pub(crate) entity: AttributeIdx,
+    /// The attribute with the other entity of a pair.
+    pub(crate) pair: Option<AttributeIdx>,
 }
 
 /// A feature. The type of an expression is known only when it is compiled.
@@ -44,9 +55,11 @@ pub(super) fn streams(document: &mut Table<'_>, draft: &Draft<'_>) -> Section<St
 }
 
 fn stream(name: Name, mut table: Table<'_>, draft: &Draft<'_>) -> Option<StreamDraft> {
-    let of = table.need("of", text);
+    let of = attributes_of(&mut table);
     let payments = payment_list(&mut table, draft);
+    let group = table.get("group", source);
     let value = source_or(&mut table, "value", "payment.amount");
+    let item = table.get("item", source);
     let filter = table.get("where", source);
     let counts = table.or(
         "counts",
@@ -63,16 +76,23 @@ fn stream(name: Name, mut table: Table<'_>, draft: &Draft<'_>) -> Option<StreamD
     table.finish();
 
     let (of, value) = (of?, value?);
-    let keyed = keyed_by(&of, draft);
+    let keyed: Vec<Keyed> = of.iter().map(|of| keyed_by(of, draft)).collect();
+    let has_all =
+        |payment: &PaymentTypeIdx| keyed.iter().all(|keyed| keyed.iter().any(|(known, _, _)| known == payment));
     let recorders = match &payments {
         Some(listed) => listed.clone(),
-        None => keyed.iter().map(|(payment, _, _)| *payment).collect(),
+        None => draft.every_payment().into_iter().filter(has_all).collect(),
     };
-    let entity = stream_entity(&of, &keyed, &recorders, draft)?;
-    let kind = draft.entities.get(entity.get())?;
+    let entities = of.iter().zip(&keyed).map(|(of, keyed)| stream_entity(of, keyed, &recorders, draft));
+    let entities: Vec<EntityIdx> = entities.collect::<Option<_>>()?;
+    let entity = *entities.first()?;
     let mut key = DigestBuilder::new("finaira policy stream v1");
-    key.bytes(name.as_str().as_bytes()).bytes(kind.name.as_str().as_bytes()).u64(u64::from(kind.personal));
-    key.bytes(of.value.as_bytes()).bytes(value.value.as_bytes());
+    key.bytes(name.as_str().as_bytes());
+    for (entity, of) in entities.iter().zip(&of) {
+        let kind = draft.entities.get(entity.get())?;
+        key.bytes(kind.name.as_str().as_bytes()).u64(u64::from(kind.personal)).bytes(of.value.as_bytes());
+    }
+    key.bytes(value.value.as_bytes());
     key.bytes(filter.as_ref().map_or("true", |filter| filter.value.as_str()).as_bytes());
     key.u64(counts as u64).u64(clock as u64);
     // The list as it is written: a payment type that a later version adds has no past payments that the stream could
@@ -83,19 +103,67 @@ fn stream(name: Name, mut table: Table<'_>, draft: &Draft<'_>) -> Option<StreamD
         key.bytes(payment.as_bytes());
     }
     // Records of values that were not normalised in the same way are not found any more.
-    if kind.normalise != Normalise::default() {
-        let Normalise { trim, lowercase, nfc } = kind.normalise;
-        key.bytes(b"normalise").u64(u64::from(trim)).u64(u64::from(lowercase)).u64(u64::from(nfc));
+    for entity in &entities {
+        let normalise = draft.entities.get(entity.get())?.normalise;
+        if normalise != Normalise::default() {
+            let Normalise { trim, lowercase, nfc } = normalise;
+            key.bytes(b"normalise").u64(u64::from(trim)).u64(u64::from(lowercase)).u64(u64::from(nfc));
+        }
     }
-    let spec =
-        StreamSpec { name, key: key.digest(), entity, clock, counts, retention: Span::ZERO, records_max, entities_max };
-    let askers = keyed.iter().filter(|(_, _, kind)| *kind == entity);
-    let askers = askers.map(|(payment, attribute, _)| (*payment, *attribute)).collect();
-    Some(StreamDraft { spec, askers, recorders, value, filter })
+    for (what, source) in [("group", &group), ("item", &item)] {
+        if let Some(source) = source {
+            key.bytes(what.as_bytes()).bytes(source.value.as_bytes());
+        }
+    }
+    let spec = StreamSpec {
+        name,
+        key: key.digest(),
+        entity,
+        pair: entities.get(1).copied(),
+        is_grouped: group.is_some(),
+        has_items: item.is_some(),
+        keeps_spreads: false,
+        clock,
+        counts,
+        retention: Span::ZERO,
+        records_max,
+        entities_max,
+    };
+    let asker = |payment: PaymentTypeIdx| {
+        let mut attributes = keyed.iter().zip(&entities).map(|(keyed, entity)| {
+            let same = keyed.iter().find(|(known, _, kind)| *known == payment && kind == entity);
+            same.map(|(_, attribute, _)| *attribute)
+        });
+        let entity = attributes.next()??;
+        match attributes.next() {
+            Some(pair) => Some(Asker { payment, entity, pair: Some(pair?) }),
+            None => Some(Asker { payment, entity, pair: None }),
+        }
+    };
+    let askers = draft.every_payment().into_iter().filter_map(asker).collect();
+    Some(StreamDraft { spec, askers, recorders, group, value, item, filter })
 }
 
+/// The names under `of`: one attribute, or two different ones.
+fn attributes_of<'d>(table: &mut Table<'d>) -> Option<Vec<Located<&'d str>>> {
+    let node = table.needed("of")?;
+    let (problems, place) = (node.problems, node.place.clone());
+    let nodes = node.one_or_more();
+    let given = nodes.len();
+    let names: Vec<_> = nodes.into_iter().take(2).filter_map(|node| node.read(text)).collect();
+    let is_same = matches!(&names[..], [one, other] if one.value == other.value);
+    if !(1..=2).contains(&given) || is_same {
+        problems.report(&place, "expected one entity attribute, or a list of two different ones");
+        return None;
+    }
+    (names.len() == given).then_some(names)
+}
+
+/// The payment types that have an entity attribute, with that attribute and its kind.
+type Keyed = Vec<(PaymentTypeIdx, AttributeIdx, EntityIdx)>;
+
 /// The payment types that have an entity attribute of this name.
-fn keyed_by(of: &Located<&str>, draft: &Draft<'_>) -> Vec<(PaymentTypeIdx, AttributeIdx, EntityIdx)> {
+fn keyed_by(of: &Located<&str>, draft: &Draft<'_>) -> Keyed {
     let keyed = draft.payments.iter().filter_map(|(position, payment)| {
         let (idx, attribute) = payment.spec.attribute(of.value)?;
         let AttributeKind::Entity(entity) = attribute.kind else { return None };
@@ -128,7 +196,11 @@ fn stream_entity(
     }
     // A payment type with problems may have the attribute.
     if entity.is_none() && draft.payments.broken().next().is_none() {
-        problems.report(&of.place, format_args!("no payment type has an entity attribute `{}`", of.value));
+        let message = match keyed.is_empty() {
+            true => format!("no payment type has an entity attribute `{}`", of.value),
+            false => format!("no payment type with the entity attribute `{}` has the other one of the pair", of.value),
+        };
+        problems.report(&of.place, message);
     }
     entity
 }
@@ -157,28 +229,60 @@ fn feature(name: Name, mut table: Table<'_>, draft: &Draft<'_>) -> Option<Featur
             let aggregate = table.need("aggregate", choice(&AGGREGATES));
             let length = table.need("window", span(SPAN_MIN..=REACH_MAX));
             let delay = table.get("delay", span(Span::ZERO..=REACH_MAX));
+            let (quantile, before) = (table.node("quantile"), table.node("compare_to"));
+            let (has_quantile, has_before) = (quantile.is_some(), before.is_some());
+            let quantile = quantile.and_then(|node| node.read(millionths));
+            let before = before.and_then(|node| node.read(span(SPAN_MIN..=REACH_MAX)));
             table.finish();
-            let (stream, aggregate, length) = (stream?, aggregate?.value, length?);
+            let (stream, aggregate, length) = (stream?, aggregate?, length?);
+            let wants = |wanted: bool, given: bool, key: &str| match (wanted, given) {
+                (true, true) | (false, false) => {}
+                (true, false) => problems.report(&aggregate.place, format_args!("needs `{key}`")),
+                (false, true) => problems.report(&place, format_args!("`{key}` is not used by this aggregate")),
+            };
+            wants(matches!(aggregate.value, Written::Quantile), has_quantile, "quantile");
+            let compares = matches!(aggregate.value, Written::CountChange | Written::SumChange);
+            wants(compares && has_before, has_before, "compare_to");
+            let before = before.as_ref().map_or(length.value, |before| before.value);
+            let aggregate = Located {
+                value: aggregate.value.kind(quantile.map(|share| share.value), before)?,
+                place: aggregate.place,
+            };
             let delay_place = delay.as_ref().map_or(&length.place, |delay| &delay.place);
             let window = Window { length: length.value, delay: delay.as_ref().map_or(Span::ZERO, |delay| delay.value) };
-            let reach = window.length.saturating_add(window.delay);
+            let source = FeatureSource::Aggregate { stream: StreamIdx::at(stream), aggregate: aggregate.value, window };
+            let (_, reach) = source.reach()?;
             if reach > REACH_MAX {
-                let message = format_args!("window and delay are {reach} together, at most {REACH_MAX} are allowed");
+                let parts = if compares { "window, delay and compare_to" } else { "window and delay" };
+                let message = format_args!("{parts} are {reach} together, at most {REACH_MAX} are allowed");
                 problems.report(delay_place, message);
             }
-            let askers = &draft.streams.get(stream)?.askers;
-            if let Some(other) =
-                payments.iter().flatten().find(|asked| !askers.iter().any(|(known, _)| known == *asked))
-            {
+            let StreamDraft { askers, recorders, item, spec, .. } = draft.streams.get(stream)?;
+            if aggregate.value.needs_items() && item.is_none() {
+                let message = format_args!("stream `{}` has no `item`, which this aggregate is about", spec.name);
+                problems.report(&aggregate.place, message);
+            }
+            let asks = |payment: &PaymentTypeIdx| askers.iter().any(|asker| asker.payment == *payment);
+            if let Some(other) = payments.iter().flatten().find(|asked| !asks(asked)) {
                 let payment = draft.payments.name(other.get());
                 let message =
                     format_args!("payment type `{payment}` lacks the attribute that identifies the stream's entity");
                 problems.report(&place, message);
                 return None;
             }
-            let payments = payments.unwrap_or_else(|| askers.iter().map(|(payment, _)| *payment).collect());
-            let source = FeatureSource::Aggregate { stream: StreamIdx::at(stream), aggregate, window };
-            Some(FeatureDraft { name, ty: Some(aggregate.ty()), source, expression: None, payments })
+            let adds = |payment: &PaymentTypeIdx| !aggregate.value.is_about_payment() || recorders.contains(payment);
+            if let Some(other) = payments.iter().flatten().find(|asked| !adds(asked)) {
+                let payment = draft.payments.name(other.get());
+                let message = format_args!(
+                    "payment type `{payment}` adds no records to stream `{}`, so this aggregate has nothing of it to compare",
+                    spec.name
+                );
+                problems.report(&place, message);
+                return None;
+            }
+            let every = || askers.iter().map(|asker| asker.payment).filter(adds).collect();
+            let payments = payments.unwrap_or_else(every);
+            Some(FeatureDraft { name, ty: Some(aggregate.value.ty()), source, expression: None, payments })
         }
         _ => {
             problems.report(&place, "expected exactly one of `stream` and `expression`");
@@ -187,32 +291,60 @@ fn feature(name: Name, mut table: Table<'_>, draft: &Draft<'_>) -> Option<Featur
     }
 }
 
-const AGGREGATES: [(&str, AggregateKind); 5] = [
-    ("count", AggregateKind::Count),
-    ("sum", AggregateKind::Sum),
-    ("mean", AggregateKind::Mean),
-    ("label_count", AggregateKind::LabelCount),
-    ("label_rate", AggregateKind::LabelRate),
+/// An aggregate as it is written; some have settings of their own.
+#[derive(Debug, Clone, Copy)]
+enum Written {
+    Plain(AggregateKind),
+    Quantile,
+    CountChange,
+    SumChange,
+}
+
+const AGGREGATES: [(&str, Written); 20] = [
+    ("count", Written::Plain(AggregateKind::Count)),
+    ("sum", Written::Plain(AggregateKind::Sum)),
+    ("mean", Written::Plain(AggregateKind::Mean)),
+    ("stddev", Written::Plain(AggregateKind::Stddev)),
+    ("min", Written::Plain(AggregateKind::Min)),
+    ("max", Written::Plain(AggregateKind::Max)),
+    ("median", Written::Plain(AggregateKind::Quantile(Quantile::MEDIAN))),
+    ("quantile", Written::Quantile),
+    ("last", Written::Plain(AggregateKind::Last)),
+    ("previous", Written::Plain(AggregateKind::Previous)),
+    ("since_last", Written::Plain(AggregateKind::SinceLast)),
+    ("since_first", Written::Plain(AggregateKind::SinceFirst)),
+    ("ratio", Written::Plain(AggregateKind::Ratio)),
+    ("zscore", Written::Plain(AggregateKind::ZScore)),
+    ("count_change", Written::CountChange),
+    ("sum_change", Written::SumChange),
+    ("distinct", Written::Plain(AggregateKind::Distinct)),
+    ("seen", Written::Plain(AggregateKind::Seen)),
+    ("label_count", Written::Plain(AggregateKind::LabelCount)),
+    ("label_rate", Written::Plain(AggregateKind::LabelRate)),
 ];
 
-impl AggregateKind {
-    const fn ty(self) -> FeatureType {
-        match self {
-            Self::Count | Self::Sum | Self::LabelCount => FeatureType::Int,
-            Self::Mean | Self::LabelRate => FeatureType::Double,
-        }
+impl Written {
+    /// The aggregate with its settings. `None` if it needs a quantile and has none.
+    fn kind(self, millionths: Option<u32>, before: Span) -> Option<AggregateKind> {
+        Some(match self {
+            Self::Plain(kind) => kind,
+            Self::Quantile => AggregateKind::Quantile(millionths.and_then(Quantile::of_millionths)?),
+            Self::CountChange => AggregateKind::CountChange(before),
+            Self::SumChange => AggregateKind::SumChange(before),
+        })
     }
 }
 
-/// Sets how far back each stream can be asked: its longest window with its delay.
-pub(super) fn set_retentions(streams: &mut Section<StreamDraft>, features: &Section<FeatureDraft>) {
+/// Sets what each stream keeps for its features: how far back it can be asked, which is its longest window with its delay and the
+/// window before, and whether it keeps spreads.
+pub(super) fn set_needs(streams: &mut Section<StreamDraft>, features: &Section<FeatureDraft>) {
     for (position, stream) in streams.iter_mut() {
-        let reach = |feature: &FeatureDraft| match feature.source {
-            FeatureSource::Aggregate { stream, window, .. } if stream.get() == position => {
-                Some(window.length.saturating_add(window.delay))
-            }
-            FeatureSource::Aggregate { .. } | FeatureSource::Expression(_) => None,
-        };
-        stream.spec.retention = features.iter().filter_map(|(_, feature)| reach(feature)).max().unwrap_or_default();
+        let reaches = features.iter().filter_map(|(_, feature)| feature.source.reach());
+        let reaches = reaches.filter(|(stream, _)| stream.get() == position);
+        stream.spec.retention = reaches.map(|(_, reach)| reach).max().unwrap_or_default();
+        stream.spec.keeps_spreads = features.iter().any(|(_, feature)| match feature.source {
+            FeatureSource::Aggregate { stream, aggregate, .. } => stream.get() == position && aggregate.needs_spreads(),
+            FeatureSource::Expression(_) => false,
+        });
     }
 }

@@ -1,119 +1,135 @@
-//! The graph, which leads from its only input through one model operator to an output with the scores.
+//! The graph, which leads from its inputs to an output with the scores.
 
 use super::linear::Linear;
-use super::message::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto};
+use super::message::{
+    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto, ValueInfoProto,
+};
 use super::operator::Operator;
-use super::scaler::Scaler;
+use super::program::{CELLS_MAX, End, How, Operand, Program, Scorer, Span, Step, Zero};
+use super::tensor::{FLOAT, INT64, Tensor};
 use super::transform::Transform;
 use super::trees::Trees;
-use super::{INPUTS_MAX, LoadError, Model, Scorer, classes, decode_list};
+use super::{INPUTS_MAX, LoadError, Model, decode_list};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 
-use prost::Message;
 use types::shorten;
 
-/// Most nodes, inputs, outputs or operator sets of a graph. An exported tree or linear model has about five.
-const GRAPH_ITEMS_MAX: usize = 64;
-/// The versions of the operator set that define the model operators as they are implemented here: version 4 left them
-/// as they were in version 3, and version 5 replaced them.
-const ML_VERSIONS: RangeInclusive<i64> = 1..=4;
+mod operators;
+
+/// Most nodes of a graph. scikit-learn's exporter writes about thirty per tree of an isolation forest.
+const NODES_MAX: usize = 1 << 13;
+/// Most constants of a graph.
+const CONSTANTS_MAX: usize = 1 << 13;
+/// Most outputs, operator sets or entries of metadata.
+const ITEMS_MAX: usize = 64;
+/// The versions of the operator set that define the model operators as they are implemented here.
+const ML_VERSIONS: RangeInclusive<i64> = 1..=5;
 const ML_DOMAIN: &str = "ai.onnx.ml";
-/// ONNX's number for single-precision floats.
-const FLOAT: i32 = 1;
+/// The names that exporters give the output with the probabilities.
+const PROBABILITIES: [&str; 4] = ["probabilities", "probability", "output_probability", "prob"];
+/// The key of the metadata that names the columns, one a line.
+const FEATURE_NAMES: &str = "feature_names";
 
 /// What a named value of the graph carries.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Value {
-    Input,
-    /// The input after a Scaler.
-    Scaled,
-    Scores,
-    /// The class that the model would choose. It is not used, because our own thresholds choose.
+    Cells(Span),
+    Constant(Rc<Tensor>),
+    /// The scores of a model, by its position in [`Loading::models`].
+    Scores(usize),
+    /// The class that a classifier would choose. It is not used, because our own thresholds choose.
     Label,
+}
+
+/// A model operator.
+enum Found {
+    /// Its scores are in no cell yet. If they are the answer, they never have to be.
+    Pending {
+        scorer: Scorer,
+        transform: Transform,
+        /// How a classifier's score of class 0 follows. `None` for a regressor.
+        zero: Option<Zero>,
+        from: Span,
+    },
+    Written(Span),
 }
 
 /// What the nodes of the graph have given so far.
 struct Loading {
-    inputs: usize,
     values: BTreeMap<String, Value>,
-    /// The names of constants that are a single 1.
-    ones: Vec<String>,
-    scaler: Option<Scaler>,
-    model: Option<Found>,
-}
-
-/// The model operator.
-struct Found {
-    scorer: Scorer,
-    transform: Transform,
-    reads_scaled: bool,
+    steps: Vec<Step>,
+    /// The column of the row from which alone each cell follows.
+    origins: Vec<Option<usize>>,
+    models: Vec<Found>,
+    /// Coefficients of all matrices.
+    coefficients: usize,
 }
 
 pub(super) fn load(file: &ModelProto) -> Result<Model, LoadError> {
+    let Loaded { mut loading, outputs, width, columns } = read(file)?;
+    let end = loading.end(&outputs)?;
+    let Loading { steps, origins, .. } = loading;
+    Ok(Model { inputs: width, columns, program: Program { steps, cells: origins.len(), end, origins } })
+}
+
+/// All numbers of an output of a graph, whether they are a probability or not.
+#[cfg(test)]
+pub(super) fn evaluate(file: &ModelProto, output: &str, row: &[f32]) -> Result<Vec<f32>, LoadError> {
+    let Loaded { mut loading, .. } = read(file)?;
+    let span = match loading.values.get(output) {
+        Some(Value::Cells(span)) => *span,
+        Some(Value::Scores(model)) => loading.written(*model)?,
+        Some(Value::Constant(_) | Value::Label) | None => return Err(LoadError::Graph("no numbers".into())),
+    };
+    let Loading { steps, origins, .. } = loading;
+    let program = Program { steps, cells: origins.len(), end: End::Cell(0), origins };
+    Ok(program.run(row, |cells| cells[span.start..span.start + span.length].to_vec()))
+}
+
+/// A graph whose nodes are read.
+struct Loaded {
+    loading: Loading,
+    outputs: Vec<ValueInfoProto>,
+    width: usize,
+    columns: Option<Vec<String>>,
+}
+
+fn read(file: &ModelProto) -> Result<Loaded, LoadError> {
     check_operator_sets(file)?;
     let Some(graph) = &file.graph else { return Err(LoadError::Graph("the file has no graph".into())) };
-    let nodes = nodes(graph)?;
-    let constants = decode_list::<TensorProto>("constants", &graph.initializer, GRAPH_ITEMS_MAX)?;
-    let (input, inputs) = input(graph, &constants)?;
-    let outputs = decode_list::<ValueInfoProto>("outputs", &graph.output, GRAPH_ITEMS_MAX)?;
-    let mut loading = Loading {
-        inputs,
-        values: BTreeMap::from([(input, Value::Input)]),
-        ones: constants.into_iter().filter(is_one).map(|constant| constant.name).collect(),
-        scaler: None,
-        model: None,
-    };
+    let nodes = decode_list::<NodeProto>("nodes", &graph.node, NODES_MAX)?;
+    let constants = decode_list::<TensorProto>("constants", &graph.initializer, CONSTANTS_MAX)?;
+    let inputs = inputs(graph, &constants)?;
+    let width = inputs.iter().map(|input| input.width).sum();
+    if !(1..=INPUTS_MAX).contains(&width) {
+        return Err(LoadError::Graph(format!("the inputs have {width} columns together, expected 1..={INPUTS_MAX}")));
+    }
+    let columns = columns(file, &inputs, width)?;
+    let outputs = decode_list::<ValueInfoProto>("outputs", &graph.output, ITEMS_MAX)?;
+    let mut loading = Loading::new(&inputs, constants)?;
     let needed = needed(&nodes, &outputs);
     let mut produced: BTreeSet<String> = loading.values.keys().cloned().collect();
     for (at, (node, needed)) in nodes.iter().zip(needed).enumerate() {
-        let mut operator = Operator::new(name_of(at, node), node)?;
         if let Some(twice) = node.output.iter().find(|name| !name.is_empty() && !produced.insert((*name).clone())) {
+            let operator = Operator::new(name_of(at, node), node)?;
             return Err(operator.error(format!("it produces {:?}, which already exists", shorten(twice))));
         }
         if needed {
-            let values = loading.run(&mut operator, Kind::of(at, node)?, node)?;
+            let mut operator = Operator::new(name_of(at, node), node)?;
+            let values = loading.node(&mut operator, node)?;
             operator.finish()?;
             loading.values.extend(node.output.iter().cloned().zip(values));
         }
     }
-    let Loading { values, scaler, model, .. } = loading;
-    match model {
-        None => Err(LoadError::Graph(format!("the graph has no model; {}", super::SUPPORTED))),
-        Some(_) if !outputs.iter().any(|output| values.get(&output.name) == Some(&Value::Scores)) => {
-            Err(LoadError::Graph("no output of the graph carries the model's scores".into()))
-        }
-        Some(Found { scorer, transform, reads_scaled }) => {
-            Ok(Model { inputs, scaler: scaler.filter(|_| reads_scaled), scorer, transform })
-        }
-    }
-}
-
-/// The nodes of the graph. If there are too many, an operator that is not supported is named first: a graph with fewer
-/// of them would be refused too.
-fn nodes(graph: &GraphProto) -> Result<Vec<NodeProto>, LoadError> {
-    if graph.node.len() > GRAPH_ITEMS_MAX {
-        for (at, bytes) in graph.node.iter().enumerate() {
-            let node = NodeProto::decode(bytes.as_slice())?;
-            if !node.op_type.is_empty() {
-                Kind::of(at, &node)?;
-            }
-        }
-    }
-    decode_list("nodes", &graph.node, GRAPH_ITEMS_MAX)
+    Ok(Loaded { loading, outputs, width, columns })
 }
 
 /// Whether each node leads to an output that may carry scores. Others, such as those that compute the label or list the
 /// classes, are not read.
 fn needed(nodes: &[NodeProto], outputs: &[ValueInfoProto]) -> Vec<bool> {
-    let may_be_scores = |output: &&ValueInfoProto| {
-        let tensor = output.r#type.as_ref().and_then(|r#type| r#type.tensor_type.as_ref());
-        tensor.is_none_or(|tensor| !is_label_type(tensor.elem_type))
-    };
-    let mut names: BTreeSet<&str> = outputs.iter().filter(may_be_scores).map(|output| output.name.as_str()).collect();
-    if names.is_empty() {
-        names = outputs.iter().map(|output| output.name.as_str()).collect();
-    }
+    let mut names: BTreeSet<&str> = candidates(outputs).into_iter().collect();
     let mut needed = vec![false; nodes.len()];
     // A node may only read what comes before it, so one pass from the end finds all.
     for (needed, node) in needed.iter_mut().zip(nodes).rev() {
@@ -125,167 +141,235 @@ fn needed(nodes: &[NodeProto], outputs: &[ValueInfoProto]) -> Vec<bool> {
     needed
 }
 
-/// Whether a constant is a single 1, by which everything can be multiplied.
-fn is_one(constant: &TensorProto) -> bool {
-    let value = match constant.float_data.as_slice() {
-        [] => constant.raw_data.as_slice().try_into().ok().map(f32::from_le_bytes),
-        [value] => Some(*value),
-        _ => None,
+/// The outputs that may carry the scores: the one that exporters name so, or else all that are not of whole numbers,
+/// texts or bools.
+fn candidates(outputs: &[ValueInfoProto]) -> Vec<&str> {
+    let may_be_scores = |output: &&ValueInfoProto| {
+        let tensor = output.r#type.as_ref().and_then(|r#type| r#type.tensor_type.as_ref());
+        tensor.is_none_or(|tensor| !is_label_type(tensor.elem_type))
     };
-    constant.data_type == FLOAT && constant.dims.iter().all(|length| *length == 1) && value == Some(1.0)
+    let names = || outputs.iter().filter(may_be_scores).map(|output| output.name.as_str());
+    if let Some(named) = names().find(|name| PROBABILITIES.contains(name)) {
+        return vec![named];
+    }
+    match names().next() {
+        Some(_) => names().collect(),
+        None => outputs.iter().map(|output| output.name.as_str()).collect(),
+    }
 }
 
 fn name_of(at: usize, node: &NodeProto) -> String {
     if node.name.is_empty() { format!("#{at}") } else { shorten(&node.name) }
 }
 
-/// The supported operators.
-#[derive(Clone, Copy)]
-enum Kind {
-    Identity,
-    Cast,
-    Multiply,
-    ZipMap,
-    Scaler,
-    TreeClassifier,
-    TreeRegressor,
-    LinearClassifier,
-    LinearRegressor,
-}
-
-impl Kind {
-    fn of(at: usize, node: &NodeProto) -> Result<Self, LoadError> {
-        Ok(match (node.domain.as_str(), node.op_type.as_str()) {
-            ("" | "ai.onnx", "Identity") => Self::Identity,
-            ("" | "ai.onnx", "Cast") => Self::Cast,
-            ("" | "ai.onnx", "Mul") => Self::Multiply,
-            (ML_DOMAIN, "ZipMap") => Self::ZipMap,
-            (ML_DOMAIN, "Scaler") => Self::Scaler,
-            (ML_DOMAIN, "TreeEnsembleClassifier") => Self::TreeClassifier,
-            (ML_DOMAIN, "TreeEnsembleRegressor") => Self::TreeRegressor,
-            (ML_DOMAIN, "LinearClassifier") => Self::LinearClassifier,
-            (ML_DOMAIN, "LinearRegressor") => Self::LinearRegressor,
-            (domain, kind) => {
-                let dot = if domain.is_empty() { "" } else { "." };
-                let operator = shorten(&format!("{domain}{dot}{kind}"));
-                return Err(LoadError::Operator { node: name_of(at, node), operator });
+impl Loading {
+    fn new(inputs: &[Input], constants: Vec<TensorProto>) -> Result<Self, LoadError> {
+        let mut loading = Self {
+            values: BTreeMap::new(),
+            steps: Vec::new(),
+            origins: (0..inputs.iter().map(|input| input.width).sum()).map(Some).collect(),
+            models: Vec::new(),
+            coefficients: 0,
+        };
+        let mut start = 0;
+        for input in inputs {
+            let span = Span { start, length: input.width };
+            start += input.width;
+            let value = if input.is_whole {
+                let to = Span { start: loading.origins.len(), length: span.length };
+                loading.origins.extend((span.start..start).map(Some));
+                loading.steps.push(Step { how: How::Each(super::program::Each::Truncate, span), to });
+                to
+            } else {
+                span
+            };
+            loading.values.insert(input.name.clone(), Value::Cells(value));
+        }
+        if loading.origins.len() > CELLS_MAX {
+            return Err(too_many_cells());
+        }
+        for proto in constants {
+            // Constants that nobody reads may be of any type.
+            if let Ok(tensor) = Tensor::read(&proto) {
+                loading.values.insert(proto.name, Value::Constant(Rc::new(tensor)));
             }
+        }
+        Ok(loading)
+    }
+
+    /// Adds a step. Returns where its answer is.
+    fn push(&mut self, how: How, length: usize) -> Result<Span, LoadError> {
+        let to = Span { start: self.origins.len(), length };
+        if to.start + length > CELLS_MAX {
+            return Err(too_many_cells());
+        }
+        let origins = how.origins(&self.origins, to);
+        self.origins.extend(origins);
+        self.steps.push(Step { how, to });
+        Ok(to)
+    }
+
+    /// The value of an input of a node.
+    fn value(&self, operator: &Operator, name: &str) -> Result<Value, LoadError> {
+        self.values.get(name).cloned().ok_or_else(|| {
+            operator.error(format!(
+                "it reads {:?}, which is neither an input, nor a constant of numbers, nor the output of an earlier node",
+                shorten(name)
+            ))
         })
     }
-}
 
-impl Loading {
-    /// Returns what a node's outputs carry. Keeps the scaler and the model.
-    fn run(&mut self, operator: &mut Operator, kind: Kind, node: &NodeProto) -> Result<Vec<Value>, LoadError> {
-        let is_one = |name: &&String| self.ones.contains(name);
-        let read: Vec<&String> = match (kind, node.input.as_slice()) {
-            (Kind::Multiply, [left, right]) => [left, right].into_iter().filter(|name| !is_one(name)).collect(),
-            (_, inputs) => inputs.iter().collect(),
-        };
-        let [input] = read.as_slice() else {
-            return Err(operator.error(if matches!(kind, Kind::Multiply) {
-                "it multiplies by something other than the constant 1".to_owned()
-            } else {
-                format!("it has {} inputs, but only 1 is supported", node.input.len())
-            }));
-        };
-        let Some(value) = self.values.get(*input).copied() else {
-            return Err(operator.error(format!(
-                "it reads {:?}, which is neither the input nor the output of an earlier node",
-                shorten(input)
-            )));
-        };
-        let inputs = self.inputs;
-        let (scorer, transform) = match kind {
-            Kind::Identity | Kind::Multiply => return Ok(vec![value]),
-            Kind::Cast => return cast(operator, value),
-            Kind::ZipMap => return zip_map(operator, value),
-            Kind::Scaler if value != Value::Input => {
-                return Err(
-                    operator.error("it reads the output of another node, but a scaler must read the graph's input")
-                );
+    /// The cells of a value. Scores are written into cells.
+    fn cells(&mut self, operator: &Operator, value: &Value) -> Result<Span, LoadError> {
+        match value {
+            Value::Cells(span) => Ok(*span),
+            Value::Constant(_) => Err(operator.error("it reads a constant where a value of the row is expected")),
+            Value::Label => {
+                Err(operator.error("it reads the class that a model chooses, but only scores are supported"))
             }
-            Kind::Scaler => {
-                if self.scaler.replace(Scaler::new(operator, inputs)?).is_some() {
-                    return Err(operator.error("it is a second scaler, but only one is supported"));
-                }
-                return Ok(vec![Value::Scaled]);
-            }
-            _ if !matches!(value, Value::Input | Value::Scaled) => {
-                return Err(
-                    operator.error("it reads the output of another node, but a model must read the graph's input")
-                );
-            }
-            Kind::TreeClassifier => {
-                Trees::classifier(operator, inputs).map(|(trees, how)| (Scorer::Trees(trees), how))?
-            }
-            Kind::TreeRegressor => {
-                Trees::regressor(operator, inputs).map(|(trees, how)| (Scorer::Trees(trees), how))?
-            }
-            Kind::LinearClassifier => {
-                Linear::classifier(operator, inputs).map(|(sum, how)| (Scorer::Linear(sum), how))?
-            }
-            Kind::LinearRegressor => {
-                Linear::regressor(operator, inputs).map(|(sum, how)| (Scorer::Linear(sum), how))?
-            }
-        };
-        let reads_scaled = value == Value::Scaled;
-        if self.model.replace(Found { scorer, transform, reads_scaled }).is_some() {
-            return Err(operator.error("it is a second model, but only one is supported"));
+            Value::Scores(model) => self.written(*model),
         }
-        let is_classifier = matches!(kind, Kind::TreeClassifier | Kind::LinearClassifier);
-        Ok(if is_classifier { vec![Value::Label, Value::Scores] } else { vec![Value::Scores] })
+    }
+
+    fn operand(&mut self, operator: &Operator, value: &Value) -> Result<Operand, LoadError> {
+        match value {
+            Value::Constant(tensor) => match tensor.row() {
+                Some(row) => Ok(Operand::Constants(row.into())),
+                None => Err(operator.error(format!(
+                    "it reads a constant with dimensions {:?}, expected a number or a row of numbers",
+                    tensor.dims
+                ))),
+            },
+            Value::Cells(_) | Value::Scores(_) | Value::Label => Ok(Operand::Cells(self.cells(operator, value)?)),
+        }
+    }
+
+    fn written(&mut self, model: usize) -> Result<Span, LoadError> {
+        let placeholder = Found::Written(Span { start: 0, length: 0 });
+        let span = match std::mem::replace(&mut self.models[model], placeholder) {
+            Found::Written(span) => span,
+            Found::Pending { scorer, transform, zero: Some(zero), from } => {
+                self.push(How::Classes { scorer, zero, transform, from }, 2)?
+            }
+            Found::Pending { scorer, transform, zero: None, from } => {
+                self.push(How::Score { scorer, transform, from }, 1)?
+            }
+        };
+        self.models[model] = Found::Written(span);
+        Ok(span)
+    }
+
+    fn found(&mut self, scorer: Scorer, transform: Transform, zero: Option<Zero>, from: Span) -> Value {
+        self.models.push(Found::Pending { scorer, transform, zero, from });
+        Value::Scores(self.models.len() - 1)
+    }
+
+    /// Finds the output with the scores.
+    fn end(&mut self, outputs: &[ValueInfoProto]) -> Result<End, LoadError> {
+        let candidates = candidates(outputs);
+        let is_scores = |name: &&&str| matches!(self.values.get(**name), Some(Value::Cells(_) | Value::Scores(_)));
+        let (value, name) = match candidates.iter().filter(is_scores).collect::<Vec<_>>().as_slice() {
+            [] => return Err(LoadError::Graph("no output of the graph carries the model's scores".into())),
+            [name] => (self.values.get(**name).cloned(), **name),
+            [name, other, ..] => {
+                return Err(LoadError::Graph(format!(
+                    "the outputs {:?} and {:?} may both be the score, expected one, or one with the name {:?}",
+                    shorten(name),
+                    shorten(other),
+                    PROBABILITIES[0]
+                )));
+            }
+        };
+        let span = match value {
+            Some(Value::Scores(model)) => {
+                let placeholder = Found::Written(Span { start: 0, length: 0 });
+                match std::mem::replace(&mut self.models[model], placeholder) {
+                    Found::Pending { scorer, transform, from, .. } => {
+                        return Ok(End::Score { scorer, transform, from });
+                    }
+                    Found::Written(span) => span,
+                }
+            }
+            Some(Value::Cells(span)) => span,
+            Some(Value::Constant(_) | Value::Label) | None => Span { start: 0, length: 0 },
+        };
+        match span.length {
+            1 | 2 => Ok(End::Cell(span.start + span.length - 1)),
+            length => Err(LoadError::Graph(format!(
+                "the output {:?} has {length} columns, expected 1, or 2 with the probability of class 1 in the second",
+                shorten(name)
+            ))),
+        }
     }
 }
 
-fn cast(operator: &mut Operator, value: Value) -> Result<Vec<Value>, LoadError> {
-    // Matters only for casts to eight bits.
-    operator.ignore("saturate");
-    let to = operator.int("to", 0);
-    if value != Value::Label && to != i64::from(FLOAT) {
-        return Err(operator.error(format!("it casts to {}, but only float is supported", type_name(to))));
-    }
-    Ok(vec![value])
+fn too_many_cells() -> LoadError {
+    LoadError::Graph(format!("the graph calculates more than {CELLS_MAX} values for each row"))
 }
 
-/// `ZipMap` names the scores by class.
-fn zip_map(operator: &mut Operator, value: Value) -> Result<Vec<Value>, LoadError> {
-    if value != Value::Scores {
-        return Err(operator.error("it names something other than the model's scores"));
-    }
-    classes::check(operator, "classlabels_int64s")?;
-    Ok(vec![value])
+/// An input of the graph.
+struct Input {
+    name: String,
+    width: usize,
+    is_whole: bool,
 }
 
-/// Returns the name and the number of columns of the graph's only input. Old files list their constants among the
-/// inputs.
-fn input(graph: &GraphProto, constants: &[TensorProto]) -> Result<(String, usize), LoadError> {
-    let mut inputs = decode_list::<ValueInfoProto>("inputs", &graph.input, GRAPH_ITEMS_MAX)?;
-    inputs.retain(|input| !constants.iter().any(|constant| constant.name == input.name));
-    let [input] = inputs.as_slice() else {
-        return Err(LoadError::Graph(format!("the graph has {} inputs, but only 1 is supported", inputs.len())));
-    };
-    let refuse = |problem: String| Err(LoadError::Graph(format!("input {:?} {problem}", shorten(&input.name))));
-    let Some(tensor) = input.r#type.as_ref().and_then(|r#type| r#type.tensor_type.as_ref()) else {
-        return refuse("is not a tensor".into());
-    };
-    if tensor.elem_type != FLOAT {
-        let found = type_name(tensor.elem_type.into());
-        return refuse(format!("has element type {found}, but only float is supported"));
+/// Returns the inputs of the graph. Old files list their constants among them.
+fn inputs(graph: &GraphProto, constants: &[TensorProto]) -> Result<Vec<Input>, LoadError> {
+    let names: BTreeSet<&str> = constants.iter().map(|constant| constant.name.as_str()).collect();
+    let listed = decode_list::<ValueInfoProto>("inputs", &graph.input, INPUTS_MAX + CONSTANTS_MAX)?;
+    let inputs = listed.iter().filter(|input| !names.contains(input.name.as_str()));
+    let inputs: Vec<Input> = inputs.map(Input::read).collect::<Result<_, _>>()?;
+    if inputs.is_empty() {
+        return Err(LoadError::Graph("the graph has no inputs".into()));
     }
-    let dimensions = tensor.shape.as_ref().map_or(&[][..], |shape| &shape.dim);
-    let [_, columns] = dimensions else {
-        return refuse(format!("has {} dimensions, expected 2: rows and columns", dimensions.len()));
-    };
-    match usize::try_from(columns.dim_value) {
-        Ok(0) => refuse(format!("has a number of columns that the file does not fix, expected 1..={INPUTS_MAX}")),
-        Ok(columns) if columns <= INPUTS_MAX => Ok((input.name.clone(), columns)),
-        _ => refuse(format!("has {} columns, expected 1..={INPUTS_MAX}", columns.dim_value)),
+    Ok(inputs)
+}
+
+impl Input {
+    fn read(input: &ValueInfoProto) -> Result<Self, LoadError> {
+        let refuse = |problem: String| Err(LoadError::Graph(format!("input {:?} {problem}", shorten(&input.name))));
+        let Some(tensor) = input.r#type.as_ref().and_then(|r#type| r#type.tensor_type.as_ref()) else {
+            return refuse("is not a tensor".into());
+        };
+        if tensor.elem_type != FLOAT && tensor.elem_type != INT64 {
+            let found = type_name(tensor.elem_type.into());
+            return refuse(format!("has element type {found}, but only float and int64 are supported"));
+        }
+        let dimensions = tensor.shape.as_ref().map_or(&[][..], |shape| &shape.dim);
+        let [_, columns] = dimensions else {
+            return refuse(format!("has {} dimensions, expected 2: rows and columns", dimensions.len()));
+        };
+        match usize::try_from(columns.dim_value) {
+            Ok(0) => refuse(format!("has a number of columns that the file does not fix, expected 1..={INPUTS_MAX}")),
+            Ok(width) if width <= INPUTS_MAX => {
+                Ok(Self { name: input.name.clone(), width, is_whole: tensor.elem_type == INT64 })
+            }
+            _ => refuse(format!("has {} columns, expected 1..={INPUTS_MAX}", columns.dim_value)),
+        }
     }
+}
+
+/// The names of the columns, if the file has them: in its metadata, or as the names of inputs with one column each.
+fn columns(file: &ModelProto, inputs: &[Input], width: usize) -> Result<Option<Vec<String>>, LoadError> {
+    let metadata = decode_list::<StringStringEntryProto>("entries of metadata", &file.metadata_props, ITEMS_MAX)?;
+    if let Some(entry) = metadata.into_iter().find(|entry| entry.key == FEATURE_NAMES) {
+        let names: Vec<String> = entry.value.lines().map(str::to_owned).collect();
+        return if names.len() == width {
+            Ok(Some(names))
+        } else {
+            Err(LoadError::Graph(format!(
+                "{FEATURE_NAMES} in the metadata has {} lines, expected one for each of {width} columns",
+                names.len()
+            )))
+        };
+    }
+    let is_named = inputs.len() > 1 && inputs.iter().all(|input| input.width == 1);
+    Ok(is_named.then(|| inputs.iter().map(|input| input.name.clone()).collect()))
 }
 
 /// ONNX's name of an element type.
-fn type_name(number: i64) -> String {
+pub(super) fn type_name(number: i64) -> String {
     let names = [
         "float",
         "uint8",
@@ -314,11 +398,11 @@ fn is_label_type(number: i32) -> bool {
 }
 
 fn check_operator_sets(file: &ModelProto) -> Result<(), LoadError> {
-    let sets = decode_list::<OperatorSetIdProto>("operator sets", &file.opset_import, GRAPH_ITEMS_MAX)?;
-    let mut versions = sets.iter().filter(|set| set.domain == ML_DOMAIN).map(|set| set.version).peekable();
-    if versions.peek().is_none() {
-        return Err(LoadError::Graph(format!("the file uses no {ML_DOMAIN} operators; {}", super::SUPPORTED)));
+    let sets = decode_list::<OperatorSetIdProto>("operator sets", &file.opset_import, ITEMS_MAX)?;
+    if sets.is_empty() {
+        return Err(LoadError::Graph("the file names no operator sets".into()));
     }
+    let mut versions = sets.iter().filter(|set| set.domain == ML_DOMAIN).map(|set| set.version);
     match versions.find(|version| !ML_VERSIONS.contains(version)) {
         Some(version) => Err(LoadError::Graph(format!(
             "the file uses {ML_DOMAIN} version {version}, but only {ML_VERSIONS:?} are supported"

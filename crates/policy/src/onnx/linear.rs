@@ -3,6 +3,7 @@
 use super::LoadError;
 use super::classes;
 use super::operator::Operator;
+use super::program::Zero;
 use super::transform::Transform;
 
 #[derive(Debug)]
@@ -13,7 +14,7 @@ pub(super) struct Linear {
 }
 
 impl Linear {
-    pub(super) fn classifier(operator: &mut Operator, inputs: usize) -> Result<(Self, Transform), LoadError> {
+    pub(super) fn classifier(operator: &mut Operator, inputs: usize) -> Result<(Self, Transform, Zero), LoadError> {
         classes::check(operator, "classlabels_ints")?;
         // Says only how the training treated more than two classes.
         operator.ignore("multi_class");
@@ -25,9 +26,10 @@ impl Linear {
         let row = |at: usize| Self::row(&coefficients, &intercepts, inputs, at);
         match (rows, transform) {
             (1, Transform::Softmax) => Err(operator.error("SOFTMAX needs the coefficients of both classes")),
-            (1, _) => Ok((row(0), transform)),
-            (_, Transform::Softmax) => Ok((row(1).minus(&row(0)), transform)),
-            (_, Transform::None | Transform::Logistic) => Ok((row(1), transform)),
+            (1, Transform::None) => Ok((row(0), transform, Zero::Negative)),
+            (1, Transform::Logistic) => Ok((row(0), transform, Zero::Rest)),
+            (_, Transform::Softmax) => Ok((row(1).minus(&row(0)), transform, Zero::Rest)),
+            (_, Transform::None | Transform::Logistic) => Ok((row(1), transform, Zero::Linear(row(0)))),
         }
     }
 
@@ -46,9 +48,17 @@ impl Linear {
 
     /// Adds up in double precision, with the columns in order, and rounds once at the end.
     #[expect(clippy::cast_possible_truncation, reason = "a score has single precision, as in the file")]
-    pub(super) fn score(&self, column: impl Fn(usize) -> f32) -> f32 {
-        let terms = self.coefficients.iter().enumerate();
-        (terms.fold(0.0, |sum, (at, coefficient)| sum + coefficient * f64::from(column(at))) + self.intercept) as f32
+    pub(super) fn score(&self, row: &[f32]) -> f32 {
+        let terms = self.coefficients.iter().zip(row);
+        (terms.fold(0.0, |sum, (coefficient, value)| sum + coefficient * f64::from(*value)) + self.intercept) as f32
+    }
+
+    /// Sets each column's contribution to the score. Returns the score of a row of zeros.
+    pub(super) fn explain(&self, row: &[f32], contributions: &mut [f64]) -> f64 {
+        for ((contribution, coefficient), value) in contributions.iter_mut().zip(&self.coefficients).zip(row) {
+            *contribution = coefficient * f64::from(*value);
+        }
+        self.intercept
     }
 
     /// The least and the greatest score over all rows.

@@ -2,6 +2,7 @@
 //! refused.
 
 use super::message::{AttributeProto, NodeProto};
+use super::tensor::Tensor;
 use super::{LoadError, decode_list};
 use std::collections::BTreeMap;
 
@@ -47,6 +48,11 @@ impl Operator {
         }
     }
 
+    /// Takes a list of numbers of any kind.
+    pub(super) fn any_floats(&mut self, name: &str) -> Vec<f32> {
+        self.attributes.remove(name).map(|attribute| attribute.floats).unwrap_or_default()
+    }
+
     /// Takes a list of thresholds, which may be infinite: every number lies on one side of such a threshold.
     pub(super) fn thresholds(&mut self, name: &str) -> Result<Vec<f32>, LoadError> {
         let floats = self.attributes.remove(name).map(|attribute| attribute.floats).unwrap_or_default();
@@ -62,6 +68,25 @@ impl Operator {
 
     pub(super) fn int(&mut self, name: &str, default: i64) -> i64 {
         self.attributes.remove(name).map_or(default, |attribute| attribute.i)
+    }
+
+    pub(super) fn float(&mut self, name: &str, default: f32) -> f32 {
+        self.attributes.remove(name).map_or(default, |attribute| attribute.f)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.attributes.contains_key(name)
+    }
+
+    /// Takes an attribute that is a tensor, if it is there.
+    pub(super) fn tensor(&mut self, name: &str) -> Result<Option<Tensor>, LoadError> {
+        match self.attributes.remove(name) {
+            None => Ok(None),
+            Some(attribute) => match Tensor::read(&attribute.t.unwrap_or_default()) {
+                Ok(tensor) => Ok(Some(tensor)),
+                Err(problem) => Err(self.error(format!("{name} {problem}"))),
+            },
+        }
     }
 
     /// Takes an attribute that is one of a few words. Returns the value next to that word, or the first value if the

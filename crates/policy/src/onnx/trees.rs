@@ -1,16 +1,20 @@
 //! `TreeEnsembleClassifier` and `TreeEnsembleRegressor`: keeps the trees in a compact array and walks through it.
 
+use super::contributions::Unexplained;
 use super::operator::Operator;
+use super::program::Zero;
 use super::transform::Transform;
 use super::{LoadError, classes};
 
+mod ensemble;
+mod explain;
 mod node;
+mod perfect;
 mod read;
 
+use explain::Explainer;
 use node::Node;
-
-/// The number of trees that are walked at once.
-const TOGETHER: usize = 4;
+use perfect::{Block, TOGETHER};
 
 /// The sum (or average) of one leaf per tree.
 #[derive(Debug)]
@@ -18,16 +22,49 @@ pub(super) struct Trees {
     /// Tree after tree. The node to which "yes" leads comes directly after its branch, and every other node after the
     /// branches that lead to it.
     nodes: Vec<Node>,
-    /// Where each tree starts, in the order of the file.
-    roots: Vec<usize>,
+    /// The trees in their order, eight at a time. The last block may have fewer.
+    blocks: Vec<Layout>,
+    explainer: Result<Explainer, Unexplained>,
     divisor: f32,
     base: f32,
     /// The least and the greatest sum that any row can reach.
     range: [f64; 2],
 }
 
+/// How a block of trees is walked through.
+#[derive(Debug)]
+enum Layout {
+    /// At most 4 branches deep.
+    Tiny(Block<16>),
+    /// At most 6 branches deep.
+    Small(Block<64>),
+    /// At most 8 branches deep.
+    Medium(Block<256>),
+    /// The roots of trees that are deeper, or ask about equality.
+    Any(Vec<usize>),
+}
+
+impl Layout {
+    fn new(nodes: &[Node], roots: &[usize], end: usize) -> Self {
+        if roots.len() < TOGETHER {
+            return Self::Any(roots.to_vec());
+        }
+        let ends = roots.iter().skip(1).copied().chain([end]);
+        let trees: Vec<&[Node]> = roots.iter().zip(ends).map(|(root, end)| &nodes[*root..end]).collect();
+        if let Some(block) = Block::new(&trees) {
+            Self::Tiny(block)
+        } else if let Some(block) = Block::new(&trees) {
+            Self::Small(block)
+        } else if let Some(block) = Block::new(&trees) {
+            Self::Medium(block)
+        } else {
+            Self::Any(roots.to_vec())
+        }
+    }
+}
+
 impl Trees {
-    pub(super) fn classifier(operator: &mut Operator, inputs: usize) -> Result<(Self, Transform), LoadError> {
+    pub(super) fn classifier(operator: &mut Operator, inputs: usize) -> Result<(Self, Transform, Zero), LoadError> {
         classes::check(operator, "classlabels_int64s")?;
         let transform = operator.word("post_transform", &Transform::WORDS)?;
         let base = operator.floats("base_values")?;
@@ -46,7 +83,24 @@ impl Trees {
             (_, _, Transform::Softmax) => return Err(operator.error("SOFTMAX needs weights for both classes")),
             (false, false, _) => return Err(operator.error("it has no class_weights")),
         };
-        Ok((Self::new(operator, &forest, &values, 1.0, base)?, transform))
+        let zero = match (transform, leaves.names(0) && leaves.names(1)) {
+            (Transform::Logistic | Transform::Softmax, _) => Zero::Rest,
+            (Transform::None, true) => Zero::Unknown,
+            // What ONNX's reference runtime does if a file has the weights of one class only.
+            (Transform::None, false) if values.iter().all(|value| *value >= 0.0) => Zero::Rest,
+            (Transform::None, false) => Zero::Negative,
+        };
+        Ok((Self::new(operator, &forest, &values, 1.0, base)?, transform, zero))
+    }
+
+    /// The trees of each target of a `TreeEnsemble`, which version 5 of the operator set defines.
+    pub(super) fn ensemble(operator: &mut Operator, inputs: usize) -> Result<(Vec<Self>, Transform), LoadError> {
+        let ensemble = ensemble::read(operator, inputs)?;
+        operator.finish()?;
+        let divisor = if ensemble.is_average { f32::from(ensemble.forest.tree_count()) } else { 1.0 };
+        let trees = |values: &Vec<f32>| Self::new(operator, &ensemble.forest, values, divisor, 0.0);
+        let targets = ensemble.values.iter().map(trees).collect::<Result<_, _>>()?;
+        Ok((targets, ensemble.transform))
     }
 
     pub(super) fn regressor(operator: &mut Operator, inputs: usize) -> Result<(Self, Transform), LoadError> {
@@ -69,17 +123,30 @@ impl Trees {
     }
 
     /// Adds the leaves' values tree after tree, in the order of the file and in single precision, and then the base
-    /// value. `column` gives the values of the row.
-    pub(super) fn score(&self, column: impl Fn(usize) -> f32) -> f32 {
-        let (groups, rest) = self.roots.as_chunks::<TOGETHER>();
-        let leaves = groups.iter().flat_map(|roots| self.walk_together(*roots, &column));
-        let leaves = leaves.chain(rest.iter().map(|root| self.walk(*root, &column)));
-        leaves.fold(0.0, |sum, leaf| sum + leaf) / self.divisor + self.base
+    /// value.
+    pub(super) fn score(&self, row: &[f32]) -> f32 {
+        let mut sum = 0.0;
+        for block in &self.blocks {
+            let values = match block {
+                Layout::Tiny(block) => block.values(row),
+                Layout::Small(block) => block.values(row),
+                Layout::Medium(block) => block.values(row),
+                Layout::Any(roots) => match roots.first_chunk::<TOGETHER>() {
+                    Some(roots) => self.walk_together(*roots, row),
+                    None => {
+                        sum = roots.iter().fold(sum, |sum, root| sum + self.walk(*root, row));
+                        continue;
+                    }
+                },
+            };
+            sum = values.iter().fold(sum, |sum, leaf| sum + leaf);
+        }
+        sum / self.divisor + self.base
     }
 
-    /// The values of the leaves that a row reaches in several trees. Each step of a walk waits for memory, so several walks at once take
-    /// little longer than one.
-    fn walk_together(&self, roots: [usize; TOGETHER], column: impl Fn(usize) -> f32) -> [f32; TOGETHER] {
+    /// The values of the leaves that a row reaches in several trees. Each step of a walk waits for memory, so several
+    /// walks at once take little longer than one.
+    fn walk_together(&self, roots: [usize; TOGETHER], row: &[f32]) -> [f32; TOGETHER] {
         let mut at = roots;
         loop {
             let mut is_walking = false;
@@ -87,7 +154,7 @@ impl Trees {
                 let node = &self.nodes[*at];
                 node.value().unwrap_or_else(|| {
                     is_walking = true;
-                    *at += node.step(&column);
+                    *at += node.step(row);
                     0.0
                 })
             });
@@ -103,15 +170,35 @@ impl Trees {
     }
 
     /// The value of the leaf that a row reaches.
-    fn walk(&self, root: usize, column: impl Fn(usize) -> f32) -> f32 {
+    fn walk(&self, root: usize, row: &[f32]) -> f32 {
         let mut at = root;
         loop {
             let node = &self.nodes[at];
             match node.value() {
                 Some(value) => return value,
-                None => at += node.step(&column),
+                None => at += node.step(row),
             }
         }
+    }
+
+    /// Adds each column's exact contribution to the score to `contributions`, which has one value per column. Returns
+    /// the score that the model expects before it knows any column. `scratch` keeps memory from one call to the next.
+    pub(super) fn explain(
+        &self,
+        row: &[f32],
+        contributions: &mut [f64],
+        scratch: &mut Vec<f64>,
+    ) -> Result<f64, Unexplained> {
+        let explainer = self.explainer.as_ref().map_err(|unexplained| *unexplained)?;
+        let scale = 1.0 / f64::from(self.divisor);
+        explainer.explain(row, contributions, scratch);
+        contributions.iter_mut().for_each(|contribution| *contribution *= scale);
+        Ok(explainer.expected() * scale + f64::from(self.base))
+    }
+
+    /// Why contributions cannot be computed, if they cannot.
+    pub(super) fn unexplained(&self) -> Option<Unexplained> {
+        self.explainer.as_ref().err().copied()
     }
 
     /// Flattens a forest. `values` are the values of its leaves, by the position of the node in the file.
@@ -136,6 +223,9 @@ impl Trees {
             range[1] += f64::from(leaves().fold(f32::NEG_INFINITY, f32::max));
         }
         let range = range.map(|sum| sum / f64::from(divisor) + f64::from(base));
-        Ok(Self { nodes, roots, divisor, base, range })
+        let ends = roots.iter().skip(TOGETHER).step_by(TOGETHER).copied().chain([nodes.len()]);
+        let blocks = roots.chunks(TOGETHER).zip(ends).map(|(roots, end)| Layout::new(&nodes, roots, end)).collect();
+        let explainer = Explainer::new(forest, values);
+        Ok(Self { nodes, blocks, explainer, divisor, base, range })
     }
 }

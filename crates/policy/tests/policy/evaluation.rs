@@ -3,12 +3,12 @@
 use std::cell::RefCell;
 
 use expect_test::{Expect, expect};
-use features::{Aggregate, Missing, Window};
+use features::{Aggregate, Candidate, Missing, RecordChange, Stream, StreamId, Update, View, Window, Windows};
 use policy::{
     AttributeValue, Bundle, Evaluation, Facts, Failure, FailureCause, FeatureValue, Part, PaymentTypeIdx, Policy,
     Reason, StreamIdx, Verdict, WindowSource,
 };
-use types::{AccountId, Amount, Timestamp, Token};
+use types::{AccountId, Amount, Seq, Span, Timestamp, Token};
 
 use crate::support::{EXAMPLE, bundle, bundle_with, compile};
 
@@ -25,20 +25,45 @@ impl Answers {
 }
 
 impl WindowSource for Answers {
-    fn aggregate(
+    fn view(
         &self,
         stream: StreamIdx,
         entity: Token,
         window: Window,
         at: Timestamp,
-        candidate: Option<i64>,
-    ) -> Result<Aggregate, Missing> {
+        candidate: Option<Candidate>,
+    ) -> Result<View<'_>, Missing> {
         let Window { length, delay } = window;
+        let value = candidate.map(|candidate| candidate.value);
         let question =
-            format!("stream {} of {} {length} after {delay} at {at} with {candidate:?}\n", stream.get(), entity.get());
+            format!("stream {} of {} {length} after {delay} at {at} with {value:?}\n", stream.get(), entity.get());
         self.asked.borrow_mut().push(question);
-        self.streams[stream.get()]
+        let answer = self.streams[stream.get()]?;
+        // A test leaks a few windows, which live as long as the answers must.
+        let windows: &'static Windows = Box::leak(Box::new(holding(answer, entity, at.checked_sub(delay).unwrap())));
+        windows.view(STREAM, entity, window, at, (None, None))
     }
+}
+
+const STREAM: StreamId = StreamId::new(0);
+
+/// Windows with records of an entity at one instant that together give this answer.
+fn holding(answer: Aggregate, entity: Token, at: Timestamp) -> Windows {
+    let mut windows = Windows::default();
+    let (retention, recorded_since) = (Span::from_secs(400 * 86_400), Timestamp::ZERO);
+    windows.open(&Stream { id: STREAM, retention, records_max: 1000, entities_max: 1, recorded_since });
+    let mut left = answer.sum;
+    for seq in 1..=answer.count {
+        let value = if seq == answer.count { left } else { left.clamp(i64::MIN.into(), i64::MAX.into()) };
+        left -= value;
+        let value = i64::try_from(value).expect("the sum fits into so many records");
+        let changes =
+            [RecordChange::Insert { value, item: None }, RecordChange::Label { positive: seq <= answer.positives }];
+        for change in changes {
+            let _kept = windows.apply(&Update { stream: STREAM, entity, at, seq: Seq::new(seq), change });
+        }
+    }
+    windows
 }
 
 const fn records(count: u64, sum: i128, positives: u64) -> Result<Aggregate, Missing> {
@@ -175,6 +200,7 @@ fn a_payment_without_findings_is_approved_with_all_its_facts() {
                         1795348800000000000,
                     ),
                     value: 2000,
+                    item: None,
                     counts: Accepted,
                 },
                 StreamRecord {
@@ -188,6 +214,7 @@ fn a_payment_without_findings_is_approved_with_all_its_facts() {
                         1795348680000000000,
                     ),
                     value: 2000,
+                    item: None,
                     counts: Accepted,
                 },
             ],
@@ -398,7 +425,7 @@ fn a_missing_feature_keeps_its_reason() {
         (Err(Missing::WindowTruncated), "window_truncated"),
         (Err(Missing::TooManyEntities), "too_many_entities"),
         (Err(Missing::UnknownStream), "unavailable"),
-        (records(1, 1 << 70, 0), "out_of_range"),
+        (records(200, 1 << 70, 0), "out_of_range"),
     ];
     for (answer, expected) in answers {
         let evaluation = card(&policy, &card_attributes(), answer);

@@ -1,5 +1,6 @@
 //! Tests of the policy as its users see it: bundles, documents with and without problems, evaluations.
 
+mod aggregates;
 mod bundle;
 mod document;
 mod evaluation;

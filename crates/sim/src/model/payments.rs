@@ -4,7 +4,7 @@
 mod increments;
 mod judged;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use engine::{
@@ -26,7 +26,7 @@ pub(crate) struct Payments {
     pub(crate) all: BTreeMap<PaymentId, Paid>,
     pub(crate) active: Option<Active>,
     pub(crate) verbs: BTreeMap<(PaymentId, RequestId), (Verb, Portion)>,
-    deadlines: std::collections::BTreeSet<(Timestamp, PaymentId)>,
+    deadlines: BTreeSet<(Timestamp, PaymentId)>,
 }
 
 /// The active policy.
@@ -68,6 +68,8 @@ pub(crate) struct Paid {
 struct Record {
     stream: &'static str,
     entity: Token,
+    /// The merchant, in streams that keep one record for each pair or remember it.
+    merchant: Option<Token>,
     at: Timestamp,
     value: i64,
     /// The record counts only while the payment is not declined, refused, voided or expired.
@@ -238,7 +240,7 @@ impl Payments {
     /// Computes a feature over all known payments and the one that is being decided.
     fn feature(&self, active: &Active, name: &'static str, candidate: &Candidate<'_>, own: &[Record]) -> FeatureValue {
         let spec = policies::feature(name);
-        let on_clients_clock = spec.stream == "shops";
+        let on_clients_clock = matches!(spec.stream, "shops" | "regulars");
         let now = if on_clients_clock { candidate.occurred_at } else { candidate.at };
         let entity = if spec.stream == "shops" { candidate.merchant } else { Some(candidate.customer) };
         let Some(entity) = entity else { return FeatureValue::Missing(MissingReason::AttributeAbsent) };
@@ -248,19 +250,27 @@ impl Payments {
             return FeatureValue::Missing(MissingReason::WindowTruncated);
         }
         let (mut count, mut sum, mut positives) = (0_u64, 0_i128, 0_u64);
+        let (mut merchants, mut largest) = (BTreeSet::new(), None);
+        let is_same_pair = |record: &Record| spec.stream != "regulars" || record.merchant == candidate.merchant;
         let inside = |record: &Record| {
-            (record.stream, record.entity) == (spec.stream, entity) && start < record.at.ns() && record.at.ns() <= end
+            let is_in_time = start < record.at.ns() && record.at.ns() <= end;
+            (record.stream, record.entity) == (spec.stream, entity) && is_same_pair(record) && is_in_time
         };
         for paid in self.all.values().filter(|paid| !candidate.again || paid.decided.payment != candidate.new.payment) {
             for record in paid.records.iter().filter(|record| inside(record)) {
                 count += 1;
                 sum += i128::from(record.value);
                 positives += u64::from(paid.label.as_ref().is_some_and(|(_, positive)| *positive));
+                merchants.insert(record.merchant);
+                largest = largest.max(Some(record.value));
             }
         }
+        let is_known = merchants.contains(&candidate.merchant);
         for record in own.iter().filter(|record| spec.delay == Span::ZERO && inside(record)) {
             count += 1;
             sum += i128::from(record.value);
+            merchants.insert(record.merchant);
+            largest = largest.max(Some(record.value));
         }
         let int = |value: i128| FeatureValue::Int(i64::try_from(value).unwrap_or(i64::MAX));
         #[expect(clippy::cast_precision_loss, reason = "the nearest double is what is meant")]
@@ -270,6 +280,9 @@ impl Payments {
             "sum" => int(sum),
             "mean" => share(sum),
             "label_count" => int(positives.into()),
+            "distinct" => int(i128::try_from(merchants.len()).unwrap_or(i128::MAX)),
+            "seen" => FeatureValue::Bool(is_known),
+            "max" => largest.map_or(FeatureValue::Missing(MissingReason::TooFewRecords), FeatureValue::Int),
             _ => share(positives.into()),
         }
     }
@@ -324,11 +337,13 @@ fn records(
     (decided_at, occurred_at): (Timestamp, Timestamp),
 ) -> Vec<Record> {
     let value = i64::try_from(amount.get()).unwrap_or(i64::MAX);
-    let by = |stream, entity, at, if_accepted| Record { stream, entity, at, value, if_accepted };
+    let by = |stream, entity, at, if_accepted| Record { stream, entity, merchant, at, value, if_accepted };
     let mut records = vec![by("tries", customer, decided_at, false)];
     if payment_type == "card" {
         records.push(by("cards", customer, decided_at, true));
         records.extend(merchant.map(|merchant| by("shops", merchant, occurred_at, false)));
+        records.push(by("visits", customer, decided_at, true));
+        records.push(by("regulars", customer, occurred_at, false));
         if variant.is_second() && value < 300 {
             records.push(by("small", customer, decided_at, false));
         }

@@ -25,7 +25,10 @@ impl World {
             entity: Token::new(self.below(5).into()),
             at: Timestamp::from_ns(self.now().ns() - self.below(30)),
             seq: Seq::new(self.entries),
-            change: RecordChange::Insert { value: i64::try_from(self.below(100)).unwrap() - 50 },
+            change: RecordChange::Insert {
+                value: i64::try_from(self.below(100)).unwrap() - 50,
+                item: Item::new(self.below(4)),
+            },
         };
         self.records.push(record);
         happened.push(self.happen(IndexedFact::WindowRecord(record), None));
@@ -55,7 +58,7 @@ impl World {
         let record = self.records[place];
         let change = match self.below(4) {
             0 => RecordChange::Remove,
-            1 => RecordChange::Insert { value: 1_000 },
+            1 => RecordChange::Insert { value: 1_000, item: Item::new(self.below(3)) },
             label => RecordChange::Label { positive: label == 2 },
         };
         // A label of a removed record is not indexed.
@@ -83,10 +86,10 @@ impl World {
         let horizon = |stream| streams.iter().find(|bounds| bounds.stream == stream).map(|bounds| bounds.horizon);
         let events = || self.eras[..kept].iter().flat_map(|era| &era.events);
         let mut expected: BTreeMap<_, (Timestamp, Vec<RestoredRecord>)> = BTreeMap::new();
-        for ((stream, entity, key), (value, positive)) in windows_of(events()) {
+        for ((stream, entity, key), (value, item, positive)) in windows_of(events()) {
             if horizon(stream).is_some_and(|horizon| key.at >= horizon) {
                 let records = &mut expected.entry((stream, entity)).or_default().1;
-                records.push(RestoredRecord { key, value, positive });
+                records.push(RestoredRecord { key, value, item, positive });
             }
         }
         for happened in events() {
@@ -227,15 +230,18 @@ fn key_of(update: &Update) -> RecordKey {
     (update.stream, update.entity, Key { at: update.at, seq: update.seq })
 }
 
-/// The records that are held after these events: value and label.
-fn windows_of<'a>(events: impl Iterator<Item = &'a Happened>) -> BTreeMap<RecordKey, (i64, bool)> {
-    let mut records: BTreeMap<RecordKey, (i64, bool)> = BTreeMap::new();
+/// The records that are held after these events: value, item and label.
+fn windows_of<'a>(events: impl Iterator<Item = &'a Happened>) -> BTreeMap<RecordKey, (i64, Option<Item>, bool)> {
+    let mut records: BTreeMap<RecordKey, (i64, Option<Item>, bool)> = BTreeMap::new();
     for happened in events {
         let IndexedFact::WindowRecord(update) = happened.placed.event else { continue };
         match update.change {
-            RecordChange::Insert { value } => records.entry(key_of(&update)).or_default().0 = value,
+            RecordChange::Insert { value, item } => {
+                let record = records.entry(key_of(&update)).or_default();
+                *record = (value, item, record.2);
+            }
             RecordChange::Remove => drop(records.remove(&key_of(&update))),
-            RecordChange::Label { positive } => records.get_mut(&key_of(&update)).unwrap().1 = positive,
+            RecordChange::Label { positive } => records.get_mut(&key_of(&update)).unwrap().2 = positive,
         }
     }
     records

@@ -9,7 +9,7 @@ use engine::{
     PersonalDataRead, PlainValue, PolicyActivated, Portion, PrincipalAdded, PrincipalKind, ProposalEnd, ProposalEnded,
     ProposalMade, Proposed, SettingFact, SettingKind, StateDigest, StreamOpened, Verb,
 };
-use features::{RecordChange, StreamId, Update};
+use features::{Item, RecordChange, StreamId, Update};
 use ledger::{
     Account, AccountFlags, Book, IndexedFields, Limits, MetadataOf, NewAccount, NewTransfer, Scheduled, Transfer,
     TransferFlags, TransferKey, TransferStatus,
@@ -114,6 +114,7 @@ fn entry(header: Header, sealed: Option<Sealed>) -> BoxedStrategy<Entry> {
         4 => decided(header).prop_map(|decided| Fact::PaymentDecided(Arc::new(decided))),
         2 => changed(header).prop_map(Fact::PaymentChanged),
         1 => (any::<u128>(), name(), any::<bool>(), updates(header)).prop_map(|(payment, label, positive, updates)| {
+            let updates = with_items(updates, false);
             Fact::LabelRecorded(LabelRecorded { payment: PaymentId::new(payment), label, positive, updates })
         }),
         1 => (digest(), any::<u32>(), any::<u32>(), vec(any::<u8>(), 0..300)).prop_map(|(artifact, index, count, bytes)| {
@@ -291,7 +292,7 @@ fn decided(header: Header) -> impl Strategy<Value = PaymentDecided> {
             capture,
             deadline,
             ledger_facts,
-            updates,
+            updates: with_items(updates, form == DecisionForm::Compact),
             accepted_updates,
             form,
         }
@@ -349,8 +350,8 @@ fn changed(header: Header) -> impl Strategy<Value = PaymentChanged> {
             }),
             deadline,
             ledger_facts,
-            updates,
-            // An increment has sums.
+            // Only increments add records, and an increment has sums.
+            updates: with_items(updates, increment.is_some() && amounts.is_some()),
             increment: increment
                 .filter(|_| amounts.is_some())
                 .map(|(decided, legs)| incremented(payment, decided, legs)),
@@ -482,9 +483,20 @@ fn user_data() -> impl Strategy<Value = (u128, u64, u32)> {
     })
 }
 
+/// The updates, with or without the items of their records: only some forms of entries can have them.
+fn with_items(mut updates: Vec<Update>, are_known: bool) -> Vec<Update> {
+    for update in &mut updates {
+        if let RecordChange::Insert { item, .. } = &mut update.change {
+            *item = item.filter(|_| are_known);
+        }
+    }
+    updates
+}
+
 fn updates(header: Header) -> impl Strategy<Value = Vec<Update>> {
     let change = prop_oneof![
-        any::<i64>().prop_map(|value| RecordChange::Insert { value }),
+        any::<(i64, u64)>()
+            .prop_map(|(value, item)| RecordChange::Insert { value, item: Item::new(item * u64::from(item % 3 > 0)) }),
         Just(RecordChange::Remove),
         any::<bool>().prop_map(|positive| RecordChange::Label { positive }),
     ];
@@ -521,6 +533,7 @@ fn feature_value() -> impl Strategy<Value = FeatureValue> {
         MissingReason::ExpressionFailed,
         MissingReason::OutOfRange,
         MissingReason::Unavailable,
+        MissingReason::TooFewRecords,
     ];
     prop_oneof![
         any::<i64>().prop_map(FeatureValue::Int),

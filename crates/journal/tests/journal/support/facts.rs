@@ -175,7 +175,7 @@ pub(crate) fn decided(seq: u64) -> PaymentDecided {
         capture: CaptureTerms::Manual { deadline: "7d".parse().unwrap(), then: AtDeadline::Expire },
         deadline: Some(Deadline { at: at(seq).saturating_add("24h".parse().unwrap()), then: AtDeadline::Proceed }),
         ledger_facts: vec![account(seq, AccountFlags::HISTORY), leg(seq, u128::from(seq), 0)],
-        updates: vec![update(seq, RecordChange::Insert { value: -1_250 })],
+        updates: vec![update(seq, RecordChange::Insert { value: -1_250, item: None })],
         accepted_updates: vec![0],
         form: DecisionForm::Long,
     }

@@ -1,9 +1,11 @@
 //! Checks the types of operators.
 
-use cel::common::ast::{Expr as Syntax, IdedExpr, operators};
+use cel::common::ast::{IdedExpr, operators};
 
 use super::super::code::{BoolOp, Calc, Compare, DoubleOp, DurationOp, IntOp, Order, TimeOp};
-use super::super::typed::{Code, Expr, ValueOf};
+use super::super::dynamic::AnyOp;
+use super::super::text::TextOp;
+use super::super::typed::{Code, Expr, Static};
 use super::super::{CompileError, Type};
 use super::{Checker, Node, TEXT_STEPS};
 
@@ -44,7 +46,7 @@ impl Checker<'_> {
                 self.conditional(condition, then, otherwise, depth)
             }
             (operators::IN, [value, list]) => self.member(value, list, depth),
-            (operators::INDEX, _) => Err(self.error(own, "[] after a value is not supported: there are no lists")),
+            (operators::INDEX, [container, key]) => self.index(container, key, depth),
             (_, [left, right]) => match (calc(name), order(name)) {
                 (Some((calc, symbol)), _) => self.arithmetic(calc, symbol, left, right, own, depth),
                 (None, Some(order)) => self.comparison(order, left, right, own, depth),
@@ -55,31 +57,32 @@ impl Checker<'_> {
     }
 
     fn bool(&mut self, tree: &IdedExpr, depth: usize) -> Result<Node, CompileError> {
-        let node = self.expr(tree, depth)?;
-        if node.code.ty() == Type::Bool { Ok(node) } else { Err(self.mismatch(node.at, &[Type::Bool], node.code.ty())) }
+        self.expr_of(tree, Type::Bool, depth)
     }
 
     fn not(&mut self, value: &IdedExpr, own: usize, depth: usize) -> Result<Node, CompileError> {
-        let Node { code, at, steps } = self.expr(value, depth + 1)?;
+        let Node { code, at, steps, .. } = self.bool(value, depth)?;
         match code {
-            Code::Bool(value) => Ok(Node::new(Code::Bool(Expr::op(BoolOp::Not(value))), own, steps.more(1))),
-            other => Err(self.mismatch(at, &[Type::Bool], other.ty())),
+            Code::Bool(value) => Ok(self.node(Code::Bool(Expr::op(BoolOp::Not(value))), own, steps.more(1))),
+            other => Err(self.mismatch(at, &[Type::Bool], &other.known())),
         }
     }
 
     fn negate(&mut self, value: &IdedExpr, own: usize, depth: usize) -> Result<Node, CompileError> {
-        let Node { code, at, steps } = self.expr(value, depth + 1)?;
+        let Node { code, at, steps, .. } = self.expr(value, depth + 1)?;
         let code = match code {
             Code::Int(value) => Code::Int(Expr::op(IntOp::Negate(value))),
             Code::Double(value) => Code::Double(Expr::op(DoubleOp::Negate(value))),
-            other => return Err(self.mismatch(at, &[Type::Int, Type::Double], other.ty())),
+            Code::Duration(value) => Code::Duration(Expr::op(DurationOp::Negate(value))),
+            Code::Any(Static::Scalar(Type::Dyn), value) => Code::Any(Static::DYN, Expr::op(AnyOp::Negate(value))),
+            other => return Err(self.mismatch(at, &[Type::Int, Type::Double, Type::Duration], &other.known())),
         };
-        Ok(Node::new(code, own, steps.more(1)))
+        Ok(self.node(code, own, steps.more(1)))
     }
 
     /// `&&` (`decisive` is false) and `||` (`decisive` is true).
     fn logic(&mut self, decisive: bool, left: &IdedExpr, right: &IdedExpr, depth: usize) -> Result<Node, CompileError> {
-        let (left, right) = (self.bool(left, depth + 1)?, self.bool(right, depth + 1)?);
+        let (left, right) = (self.bool(left, depth)?, self.bool(right, depth)?);
         let at = left.at;
         // A constant side either decides, even over an error of the other side, or leaves the answer to the other side.
         match (left.constant_bool(), right.constant_bool()) {
@@ -92,12 +95,12 @@ impl Checker<'_> {
         let steps = left.steps.either(right.steps).more(1);
         match (left.code, right.code) {
             (Code::Bool(left), Code::Bool(right)) if decisive => {
-                Ok(Node::new(Code::Bool(Expr::op(BoolOp::Or(left, right))), at, steps))
+                Ok(self.node(Code::Bool(Expr::op(BoolOp::Or(left, right))), at, steps))
             }
             (Code::Bool(left), Code::Bool(right)) => {
-                Ok(Node::new(Code::Bool(Expr::op(BoolOp::And(left, right))), at, steps))
+                Ok(self.node(Code::Bool(Expr::op(BoolOp::And(left, right))), at, steps))
             }
-            (left, _) => Err(self.mismatch(at, &[Type::Bool], left.ty())),
+            (left, _) => Err(self.mismatch(at, &[Type::Bool], &left.known())),
         }
     }
 
@@ -108,11 +111,18 @@ impl Checker<'_> {
         otherwise: &IdedExpr,
         depth: usize,
     ) -> Result<Node, CompileError> {
-        let condition = self.bool(condition, depth + 1)?;
-        let (then, otherwise) = (self.expr(then, depth + 1)?, self.expr(otherwise, depth + 1)?);
-        let (then_type, otherwise_type) = (then.code.ty(), otherwise.code.ty());
+        let condition = self.bool(condition, depth)?;
+        let (mut then, mut otherwise) = (self.expr(then, depth + 1)?, self.expr(otherwise, depth + 1)?);
+        let (then_type, otherwise_type) = (then.code.known(), otherwise.code.known());
+        let size = then.size.either(otherwise.size);
         if then_type != otherwise_type {
-            return Err(self.mismatch(otherwise.at, &[then_type], otherwise_type));
+            let mixes = then_type.is_dyn() || otherwise_type.is_dyn() || then_type.ty() == otherwise_type.ty();
+            let either = if mixes { then_type.clone().either(otherwise_type.clone()) } else { None };
+            let Some(either) = either else {
+                return Err(self.mismatch_of(otherwise.at, &then_type, &otherwise_type));
+            };
+            then.code = Code::Any(either.clone(), then.code.into_any());
+            otherwise.code = Code::Any(either, otherwise.code.into_any());
         }
         let at = condition.at;
         match condition.constant_bool() {
@@ -122,7 +132,7 @@ impl Checker<'_> {
         }
         let steps = condition.steps.and(then.steps.either(otherwise.steps)).more(1);
         let Code::Bool(condition) = condition.code else {
-            return Err(self.mismatch(at, &[Type::Bool], condition.code.ty()));
+            return Err(self.mismatch(at, &[Type::Bool], &condition.code.known()));
         };
         let code = match (then.code, otherwise.code) {
             (Code::Bool(then), Code::Bool(otherwise)) => Code::Bool(Expr::choice(condition, then, otherwise)),
@@ -137,9 +147,17 @@ impl Checker<'_> {
             (Code::Entity(kind, then), Code::Entity(_, otherwise)) => {
                 Code::Entity(kind, Expr::choice(condition, then, otherwise))
             }
-            (then, _) => return Err(self.mismatch(otherwise.at, &[then.ty()], otherwise_type)),
+            (Code::Any(known, then), Code::Any(_, otherwise)) => {
+                Code::Any(known, Expr::choice(condition, then, otherwise))
+            }
+            _ => return Err(self.mismatch_of(otherwise.at, &then_type, &otherwise_type)),
         };
-        Ok(Node::new(code, at, steps))
+        Ok(self.sized(code, at, steps, size))
+    }
+
+    pub(super) fn mismatch_of(&self, at: usize, expected: &Static, found: &Static) -> CompileError {
+        let (expected, found) = (self.schema.static_name(expected), self.schema.static_name(found));
+        self.error(at, format!("expected {expected}, found {found}"))
     }
 
     fn arithmetic(
@@ -153,8 +171,9 @@ impl Checker<'_> {
     ) -> Result<Node, CompileError> {
         let (left, right) = (self.expr(left, depth + 1)?, self.expr(right, depth + 1)?);
         let at = left.at;
-        let types = (left.code.ty(), right.code.ty());
-        let steps = left.steps.and(right.steps).more(1);
+        let types = (left.code.known(), right.code.known());
+        let mut size = left.size.joined(right.size);
+        let mut steps = left.steps.and(right.steps).more(1);
         let code = match (calc, left.code, right.code) {
             (_, Code::Int(left), Code::Int(right)) => Code::Int(Expr::op(IntOp::Calc(calc, left, right))),
             (Calc::Add | Calc::Subtract | Calc::Multiply | Calc::Divide, Code::Double(left), Code::Double(right)) => {
@@ -173,25 +192,44 @@ impl Checker<'_> {
             (Calc::Subtract, Code::Duration(left), Code::Duration(right)) => {
                 Code::Duration(Expr::op(DurationOp::Difference(left, right)))
             }
-            _ => return Err(self.no_arithmetic(symbol, types, own)),
+            (Calc::Add, Code::Text(left), Code::Text(right)) => {
+                steps = steps.with_text();
+                Code::Text(Expr::op(TextOp::Join(left, right)))
+            }
+            (_, left, right) => {
+                let Some(known) = result(calc, &types.0, &types.1) else {
+                    return Err(self.no_arithmetic(symbol, (types.0.ty(), types.1.ty()), types, own));
+                };
+                // What is known only later may be strings or lists.
+                if calc == Calc::Add {
+                    let is_number = known == Static::Scalar(Type::Uint);
+                    steps = if is_number { steps } else { steps.with_text().with_items(size.len) };
+                }
+                Code::Any(known, Expr::op(AnyOp::Calc(calc, left.into_any(), right.into_any())))
+            }
         };
-        Ok(Node::new(code, at, steps))
+        if calc != Calc::Add {
+            size = super::Size::ONE;
+        }
+        Ok(self.sized(code, at, steps, size))
     }
 
-    fn no_arithmetic(&self, symbol: &str, types: (Type, Type), own: usize) -> CompileError {
-        let found = format!("found {} {symbol} {}", self.schema.type_name(types.0), self.schema.type_name(types.1));
+    fn no_arithmetic(&self, symbol: &str, types: (Type, Type), known: (Static, Static), own: usize) -> CompileError {
+        let (left, right) = (self.schema.static_name(&known.0), self.schema.static_name(&known.1));
+        let found = format!("found {left} {symbol} {right}");
         let expected = match types {
-            (Type::Text, Type::Text) if symbol == "+" => {
-                "strings cannot be joined: an expression cannot build a new string"
-            }
             (Type::Int, Type::Double) | (Type::Double, Type::Int) => {
                 "expected int on both sides or double on both sides; convert one with int(…) or double(…)"
             }
-            _ if symbol == "%" => "expected int % int",
-            _ if symbol == "+" || symbol == "-" => {
-                "expected two ints, two doubles, or timestamps and durations that can be combined"
+            (Type::Text, _) | (_, Type::Text) if symbol == "+" => {
+                "expected two strings; convert the other value with string(…)"
             }
-            _ => "expected int on both sides or double on both sides",
+            _ if symbol == "%" => "expected two ints or two uints",
+            _ if symbol == "+" => {
+                "expected two numbers of one type, two strings, two lists, or timestamps and durations that can be combined"
+            }
+            _ if symbol == "-" => "expected two numbers of one type, or timestamps and durations that can be combined",
+            _ => "expected two numbers of one type",
         };
         self.error(own, format!("{expected}, {found}"))
     }
@@ -206,8 +244,13 @@ impl Checker<'_> {
     ) -> Result<Node, CompileError> {
         let (left, right) = (self.expr(left, depth + 1)?, self.expr(right, depth + 1)?);
         let at = left.at;
-        let types = (left.code.ty(), right.code.ty());
-        let text_steps = if types.0 == Type::Text || types.1 == Type::Text { TEXT_STEPS } else { 1 };
+        let types = (left.code.known(), right.code.known());
+        let is_text = |known: &Static| *known == Static::Scalar(Type::Text);
+        let text_steps = match &types {
+            (left, right) if is_text(left) || is_text(right) => TEXT_STEPS,
+            (Static::Scalar(_), Static::Scalar(_)) if !types.0.is_dyn() || !types.1.is_dyn() => 1,
+            _ => left.size.weight.min(right.size.weight).saturating_mul(TEXT_STEPS),
+        };
         let steps = left.steps.and(right.steps).more(text_steps);
         let is_equality = matches!(order, Order::Equal | Order::NotEqual);
         let op = match (left.code, right.code) {
@@ -226,63 +269,67 @@ impl Checker<'_> {
                 BoolOp::Entities(Compare { order, left, right })
             }
             (Code::Entity(_, left), Code::Text(right)) if is_equality => {
-                BoolOp::Texts(Compare { order, left: Expr::op(ValueOf(left)), right })
+                BoolOp::Texts(Compare { order, left: Expr::op(TextOp::ValueOf(left)), right })
             }
             (Code::Text(left), Code::Entity(_, right)) if is_equality => {
-                BoolOp::Texts(Compare { order, left, right: Expr::op(ValueOf(right)) })
+                BoolOp::Texts(Compare { order, left, right: Expr::op(TextOp::ValueOf(right)) })
             }
-            _ => return Err(self.no_comparison(types, own)),
+            (left, right) if is_equality && types.0.may_equal(&types.1) => {
+                BoolOp::Equal(order == Order::Equal, left.into_any(), right.into_any())
+            }
+            (left, right) if !is_equality && may_order(&types.0, &types.1) => {
+                BoolOp::Ordered(order, left.into_any(), right.into_any())
+            }
+            _ => return Err(self.no_comparison(&types, own)),
         };
-        Ok(Node::new(Code::Bool(Expr::op(op)), at, steps))
+        Ok(self.node(Code::Bool(Expr::op(op)), at, steps))
     }
 
-    fn no_comparison(&self, types: (Type, Type), own: usize) -> CompileError {
-        let (left, right) = (self.schema.type_name(types.0), self.schema.type_name(types.1));
+    fn no_comparison(&self, types: &(Static, Static), own: usize) -> CompileError {
+        let (left, right) = (self.schema.static_name(&types.0), self.schema.static_name(&types.1));
         let message = if types.0 == types.1 {
             format!("{left} can only be compared with == and !=")
-        } else if let (Type::Entity(_), Type::Text) | (Type::Text, Type::Entity(_)) = types {
+        } else if let (Type::Entity(_), Type::Text) | (Type::Text, Type::Entity(_)) = (types.0.ty(), types.1.ty()) {
             format!("{left} can only be compared with {right} by ==, != and 'in'")
         } else {
             format!("expected two values of one type to compare, found {left} and {right}")
         };
         self.error(own, message)
     }
+}
 
-    /// `value in [..]`.
-    fn member(&mut self, value: &IdedExpr, list: &IdedExpr, depth: usize) -> Result<Node, CompileError> {
-        let mut value = self.expr(value, depth + 1)?;
-        if let Code::Entity(_, entity) = value.code {
-            value.code = Code::Text(Expr::op(ValueOf(entity)));
+/// The type of the result of arithmetic on values of these types, if there is such arithmetic.
+fn result(calc: Calc, left: &Static, right: &Static) -> Option<Static> {
+    match (left, right) {
+        (Static::Scalar(Type::Uint), Static::Scalar(Type::Uint)) => Some(left.clone()),
+        (Static::Scalar(Type::Bytes), Static::Scalar(Type::Bytes)) if calc == Calc::Add => Some(left.clone()),
+        (Static::List(_), Static::List(_)) if calc == Calc::Add => left.clone().either(right.clone()),
+        (Static::Scalar(Type::Dyn), other) | (other, Static::Scalar(Type::Dyn)) if takes_part(calc, other) => {
+            Some(Static::DYN)
         }
-        let list_at = self.offset(list.id);
-        let Syntax::List(list) = &list.expr else {
-            return Err(self.error(list_at, "expected a list such as ['NO', 'SE'] to the right of 'in'"));
-        };
-        let (mut ints, mut texts) = (Vec::new(), Vec::new());
-        for element in &list.elements {
-            let Node { code, at, .. } = self.expr(element, depth + 1)?;
-            match (value.code.ty(), code) {
-                (Type::Int, Code::Int(Expr::Const(int))) => ints.push(int),
-                (Type::Text, Code::Text(Expr::Const(text))) => texts.push(text),
-                (Type::Int, Code::Int(_)) | (Type::Text, Code::Text(_)) => {
-                    return Err(self.error(at, "expected a constant: lists cannot contain names"));
-                }
-                (ty @ (Type::Int | Type::Text), code) => return Err(self.mismatch(at, &[ty], code.ty())),
-                _ => {}
-            }
-        }
-        ints.sort_unstable();
-        ints.dedup();
-        texts.sort_unstable();
-        texts.dedup();
-        let at = value.at;
-        // A binary search looks at one element more than the logarithm of the length.
-        let looks = list.elements.len().checked_ilog2().unwrap_or_default() + 1;
-        let (op, cost) = match value.code {
-            Code::Int(value) => (BoolOp::InInts(value, ints.into()), looks),
-            Code::Text(value) => (BoolOp::InTexts(value, texts.into()), looks.saturating_mul(TEXT_STEPS)),
-            other => return Err(self.mismatch(at, &[Type::Int, Type::Text], other.ty())),
-        };
-        Ok(Node::new(Code::Bool(Expr::op(op)), at, value.steps.more(cost)))
+        (Static::Scalar(_) | Static::List(_) | Static::Map(..), _) => None,
     }
+}
+
+/// Whether there is any arithmetic of this kind with values of this type.
+fn takes_part(calc: Calc, known: &Static) -> bool {
+    let is_sum = matches!(calc, Calc::Add | Calc::Subtract);
+    match known {
+        Static::Scalar(Type::Dyn | Type::Int | Type::Uint) => true,
+        Static::Scalar(Type::Double) => calc != Calc::Remainder,
+        Static::Scalar(Type::Time | Type::Duration) => is_sum,
+        Static::Scalar(Type::Text | Type::Bytes) | Static::List(_) => calc == Calc::Add,
+        Static::Scalar(
+            Type::Null | Type::Bool | Type::Account | Type::Entity(_) | Type::Type | Type::List | Type::Map,
+        )
+        | Static::Map(..) => false,
+    }
+}
+
+/// Whether values of these types can be ordered.
+fn may_order(left: &Static, right: &Static) -> bool {
+    const ORDERED: [Type; 8] =
+        [Type::Dyn, Type::Bool, Type::Int, Type::Uint, Type::Double, Type::Bytes, Type::Text, Type::Time];
+    let is_ordered = |known: &Static| ORDERED.contains(&known.ty()) || known.ty() == Type::Duration;
+    is_ordered(left) && is_ordered(right) && left.may_equal(right)
 }

@@ -4,15 +4,26 @@
 use cel::{Context, Program as Oracle, Value as OracleValue};
 use proptest::prelude::*;
 
+use super::super::check::{Folding, compile_with};
 use super::*;
 
-const WORDS: [&str; 60] = [
+const WORDS: [&str; 70] = [
     "1",
     "0",
     "-1",
     "2.5",
     "1e400",
     "5u",
+    "r'\\d'",
+    "'''x'''",
+    "dyn(",
+    "string(",
+    "timestamp(",
+    ".map(x, ",
+    ".matches(",
+    ".transformMap(x, ",
+    "{'a': 1}",
+    "[1, 'a']",
     "0x",
     "9223372036854775808",
     "'a'",
@@ -92,6 +103,11 @@ proptest! {
     fn any_number_is_what_another_evaluator_says(source in prop_oneof![int(), double()], row in row()) {
         row.check(&source)?;
     }
+
+    #[test]
+    fn any_string_or_list_is_what_another_evaluator_says(source in prop_oneof![text(), list()], row in row()) {
+        row.check(&source)?;
+    }
 }
 
 fn boolean() -> impl Strategy<Value = String> {
@@ -106,6 +122,14 @@ fn double() -> impl Strategy<Value = String> {
     any_type().prop_map(|typed| typed.double)
 }
 
+fn text() -> impl Strategy<Value = String> {
+    any_type().prop_map(|typed| typed.text)
+}
+
+fn list() -> impl Strategy<Value = String> {
+    any_type().prop_map(|typed| typed.list)
+}
+
 /// One expression of each type, from which bigger ones are put together. Doubles stay small: the other evaluator
 /// compares an int with a double after rounding the int, and calls a comparison with NaN an error.
 #[derive(Debug, Clone)]
@@ -114,6 +138,8 @@ struct Typed {
     int: String,
     double: String,
     text: String,
+    /// A list of ints.
+    list: String,
 }
 
 fn any_type() -> impl Strategy<Value = Typed> {
@@ -122,12 +148,14 @@ fn any_type() -> impl Strategy<Value = Typed> {
     let int = pick(&["x", "y", "0", "1", "-1", "7", "9223372036854775807", "-9223372036854775808", "9007199254740993"]);
     let double = pick(&["d", "e", "0.0", "1.0", "-2.5", "0.125", "1e3"]);
     let text = pick(&["s", "t", "'NO'", "''", "'N'", "'ø'"]);
-    let leaf = (boolean, int, double, text);
-    let leaf = leaf.prop_map(|(boolean, int, double, text)| Typed { boolean, int, double, text });
+    let list = pick(&["[]", "[x]", "[1, 2, 3]", "[y, 0]", "[x, y, 7, -1]"]);
+    let leaf = (boolean, int, double, text, list);
+    let leaf = leaf.prop_map(|(boolean, int, double, text, list)| Typed { boolean, int, double, text, list });
     leaf.prop_recursive(5, 64, 2, |inner| {
-        let parts = (inner.clone(), inner, 0..12_usize, 0..8_usize, 0..6_usize, 0..2_usize);
-        parts.prop_map(|(a, b, of_bool, of_int, of_double, of_text)| {
+        let parts = (inner.clone(), inner, 0..20_usize, 0..11_usize, 0..6_usize, 0..5_usize, 0..8_usize);
+        parts.prop_map(|(a, b, of_bool, of_int, of_double, of_text, of_list)| {
             let (p, q, x, y, d, e, s, t) = (a.boolean, b.boolean, a.int, b.int, a.double, b.double, a.text, b.text);
+            let (l, m) = (a.list, b.list);
             let boolean = match of_bool {
                 0 => format!("({p} && {q})"),
                 1 => format!("({p} || {q})"),
@@ -140,6 +168,14 @@ fn any_type() -> impl Strategy<Value = Typed> {
                 8 => format!("({s} != {t})"),
                 9 => format!("({s} < {t})"),
                 10 => format!("({s}).contains({t})"),
+                11 => format!("({x} in {l})"),
+                12 => format!("({l}).all(v, v < {y})"),
+                13 => format!("({l}).exists(v, v == {y} || {p})"),
+                14 => format!("({l}).exists_one(v, v > {y})"),
+                15 => format!("({l} == {m})"),
+                16 => format!("({l}).all(v, ({m}).exists(w, w == v))"),
+                17 => format!("[{s}, {t}, 'NO'].exists(w, w.startsWith({s}))"),
+                18 => format!("(dyn({x}) == dyn({t}))"),
                 _ => format!("(({x}) in [1, 7, -1] ? {p} : {q})"),
             };
             let int = match of_int {
@@ -150,6 +186,9 @@ fn any_type() -> impl Strategy<Value = Typed> {
                 4 => format!("({x} % {y})"),
                 5 => format!("-({x})"),
                 6 => format!("size({s})"),
+                7 => format!("size({l})"),
+                8 => format!("({l})[{x} % 3]"),
+                9 => format!("{{{s}: {x}, 'key': {y}}}['key']"),
                 _ => format!("({p} ? {x} : {y})"),
             };
             let double = match of_double {
@@ -160,8 +199,24 @@ fn any_type() -> impl Strategy<Value = Typed> {
                 4 => format!("-({d})"),
                 _ => format!("double({x} % 1000)"),
             };
-            let text = if of_text == 0 { s } else { format!("({p} ? {s} : {t})") };
-            Typed { boolean, int, double, text }
+            let text = match of_text {
+                0 => s,
+                1 => format!("({s} + {t})"),
+                2 => format!("string({x})"),
+                3 => format!("[{s}, {t}][({x}) % 2]"),
+                _ => format!("({p} ? {s} : {t})"),
+            };
+            let list = match of_list {
+                0 => l,
+                1 => format!("[{x}, {y}]"),
+                2 => format!("({l} + {m})"),
+                3 => format!("({l}).map(v, v + {y})"),
+                4 => format!("({l}).filter(v, v > {y})"),
+                5 => format!("({l}).map(v, v != {x}, v * 2)"),
+                6 => format!("({l}).map(v, size(({m}).filter(w, w > v)))"),
+                _ => format!("({p} ? {l} : {m})"),
+            };
+            Typed { boolean, int, double, text, list }
         })
     })
 }
@@ -202,11 +257,18 @@ impl Names {
         schema.declare("f.missing", Type::Bool, true);
         let program = match compile(source, &schema, &[]) {
             Ok(program) => program,
-            Err(error) if error.message.contains("nests deeper") => return Ok(()),
+            Err(error) if error.message.contains("nests deeper") || error.message.contains("at most") => return Ok(()),
             Err(error) => return Err(TestCaseError::fail(format!("{source}: {error}"))),
         };
-        let ours = program.eval(self).ok().map(show);
-        prop_assert_eq!(ours, self.oracle(source), "{} {:?}", source, self);
+        let ours = program.eval(self, |value| value.ok().map(show));
+        if program.eval(self, |value| value.err()) == Some(EvalError::TooLong) {
+            return Ok(());
+        }
+        prop_assert_eq!(&ours, &self.oracle(source), "{} {:?}", source, self);
+        // Constants have the same value whether they are computed before or by the evaluation.
+        if let Ok(unfolded) = compile_with(source, &schema, &[], Folding::Keep) {
+            prop_assert_eq!(ours, unfolded.eval(self, |value| value.ok().map(show)), "{} {:?}", source, self);
+        }
         Ok(())
     }
 
@@ -224,15 +286,22 @@ impl Names {
         for (name, value) in ["s", "t"].into_iter().zip(self.texts) {
             context.add_variable_from_value(name, value.to_owned());
         }
-        let value = Oracle::compile(source).unwrap().execute(&context).ok()?;
-        Some(if let OracleValue::Bool(value) = value {
-            show(Value::Bool(value))
-        } else if let OracleValue::Int(value) = value {
-            show(Value::Int(value))
-        } else if let OracleValue::Float(value) = value {
-            show(Value::Double(value))
-        } else {
-            format!("{value:?}")
-        })
+        Oracle::compile(source).unwrap().execute(&context).ok().map(show_oracle)
+    }
+}
+
+fn show_oracle(value: OracleValue) -> String {
+    if let OracleValue::Bool(value) = value {
+        show(Value::Bool(value))
+    } else if let OracleValue::Int(value) = value {
+        show(Value::Int(value))
+    } else if let OracleValue::Float(value) = value {
+        show(Value::Double(value))
+    } else if let OracleValue::String(value) = value {
+        show(Value::Text(&value))
+    } else if let OracleValue::List(values) = value {
+        format!("[{}]", values.iter().cloned().map(show_oracle).collect::<Vec<_>>().join(", "))
+    } else {
+        format!("{value:?}")
     }
 }

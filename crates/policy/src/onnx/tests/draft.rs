@@ -1,8 +1,8 @@
 //! A small model written as text, which tests can damage before it is encoded.
 
 use super::super::message::{
-    AttributeProto, Dimension, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto,
-    TensorType, TypeProto, ValueInfoProto,
+    AttributeProto, Dimension, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
+    TensorProto, TensorShapeProto, TensorType, TypeProto, ValueInfoProto,
 };
 use prost::Message;
 
@@ -21,6 +21,7 @@ pub(super) struct Draft {
     /// The element types of the outputs, where the file says them.
     pub output_types: Vec<i32>,
     pub operator_sets: Vec<(&'static str, i64)>,
+    pub metadata: Vec<StringStringEntryProto>,
 }
 
 impl Draft {
@@ -101,6 +102,7 @@ impl Draft {
             input: ValueInfoProto { name: "X".into(), r#type: Some(TypeProto { tensor_type: Some(tensor) }) },
             outputs: vec!["P".into()],
             operator_sets: vec![("", 22), ("ai.onnx.ml", 3)],
+            metadata: Vec::new(),
         }
     }
 
@@ -143,7 +145,12 @@ impl Draft {
             output: self.outputs.iter().enumerate().map(output).collect(),
         };
         let opset_import = self.operator_sets.iter().map(operator_set).collect();
-        ModelProto { graph: Some(graph), opset_import }.encode_to_vec()
+        ModelProto {
+            graph: Some(graph),
+            opset_import,
+            metadata_props: self.metadata.iter().map(Message::encode_to_vec).collect(),
+        }
+        .encode_to_vec()
     }
 
     fn branch(&mut self, column: &str, mode: &str, threshold: f32, children: [&str; 2], missing: bool) {

@@ -1,6 +1,7 @@
 //! Which graphs are accepted around a model, and which are refused.
 
-use super::super::SUPPORTED;
+use super::super::message::StringStringEntryProto;
+use super::super::{Model, SUPPORTED};
 use super::draft::{Draft, constant, floats, int, ints, named, node};
 use super::{check_draft, refused};
 
@@ -20,7 +21,7 @@ fn harmless_nodes_around_the_model_change_nothing() {
     draft.nodes.push(node("", "Identity", &["raw"], &["X"]));
     refused(
         &draft,
-        r#"node #0 (TreeEnsembleClassifier): it reads "X", which is neither the input nor the output of an earlier node"#,
+        r#"node #0 (TreeEnsembleClassifier): it reads "X", which is neither an input, nor a constant of numbers, nor the output of an earlier node"#,
     );
 }
 
@@ -35,10 +36,16 @@ fn the_label_may_be_cast_to_anything() {
 }
 
 #[test]
-fn scores_may_be_cast_only_to_float() {
+fn a_cast_to_whole_numbers_drops_the_fraction_and_one_to_text_is_refused() {
     let mut draft = Draft::parse(STUMP);
     draft.then("", "Cast", &[named("to", int(7))]);
-    refused(&draft, "node #1 (Cast): it casts to int64, but only float is supported");
+    check_draft(&draft, "0 -> 0\n 1 -> 0");
+    let mut draft = Draft::parse(STUMP);
+    draft.then("", "Cast", &[named("to", int(9))]);
+    check_draft(&draft, "0 -> 1\n 1 -> 1");
+    let mut draft = Draft::parse(STUMP);
+    draft.then("", "Cast", &[named("to", int(8))]);
+    refused(&draft, "node #1 (Cast): it casts to string, but only float, double, int64 and bool are supported");
 }
 
 #[test]
@@ -51,14 +58,13 @@ fn a_map_of_other_classes_is_refused() {
 #[test]
 fn other_operators_are_refused_by_name() {
     let mut draft = Draft::parse(STUMP);
-    draft.then("", "Sigmoid", &[]);
+    draft.then("", "Conv", &[]);
     draft.nodes[1].name = "squash".into();
     refused(
         &draft,
-        "node squash: operator Sigmoid is not supported; supported are TreeEnsembleClassifier, TreeEnsembleRegressor, \
-         LinearClassifier and LinearRegressor of ai.onnx.ml, with one Scaler before them and Identity, Cast to float, \
-         Mul by 1 and ZipMap around them; write any other preparation of the columns as expressions in the policy's \
-         `inputs`",
+        "node squash: operator Conv is not supported; supported are tree ensembles, linear models and preparations of \
+         columns of ai.onnx.ml, and calculations of rows with each other and with constants, such as MatMul, Gemm, Add, \
+         Relu and Softmax; write any other preparation of the columns as expressions in the policy's `inputs`",
     );
     let mut draft = Draft::parse(STUMP);
     draft.nodes[0].domain = "com.example".into();
@@ -66,9 +72,9 @@ fn other_operators_are_refused_by_name() {
 }
 
 #[test]
-fn a_graph_has_one_model_on_one_input() {
+fn a_graph_without_a_calculation_answers_with_its_input() {
     let mut draft = Draft::parse(STUMP);
-    draft.nodes[0].input.push("Y".into());
+    draft.nodes[0].input.push("X".into());
     refused(&draft, "node #0 (TreeEnsembleClassifier): it has 2 inputs, but only 1 is supported");
 
     let mut draft = Draft::parse(STUMP);
@@ -82,32 +88,57 @@ fn a_graph_has_one_model_on_one_input() {
     draft.nodes.truncate(0);
     draft.nodes.push(node("", "Identity", &["X"], &["P"]));
     draft.attributes.clear();
-    refused(&draft, &format!("the graph has no model; {SUPPORTED}"));
+    check_draft(&draft, "0.25 -> 0.25\n 2 -> none");
 }
 
 #[test]
-fn a_second_model_is_refused() {
+fn a_second_model_may_follow_the_first() {
     let mut draft = Draft::new("LinearRegressor", 1);
-    draft.set("coefficients", floats(&[1.0]));
+    draft.set("coefficients", floats(&[0.5]));
     let mut second = node("ai.onnx.ml", "LinearRegressor", &["X"], &["Q"]);
     second.attribute = draft.attributes.iter().map(prost::Message::encode_to_vec).collect();
     draft.nodes.push(second);
     // A model that leads to no output is not read.
-    check_draft(&draft, "0.25 -> 0.25");
+    check_draft(&draft, "0.25 -> 0.125");
     draft.outputs.push("Q".into());
-    refused(&draft, "node #1 (LinearRegressor): it is a second model, but only one is supported");
-    draft.nodes[1].input[0] = "P".into();
     refused(
         &draft,
-        "node #1 (LinearRegressor): it reads the output of another node, but a model must read the graph's input",
+        r#"the outputs "P" and "Q" may both be the score, expected one, or one with the name "probabilities""#,
+    );
+    draft.nodes[1].input[0] = "P".into();
+    draft.outputs.remove(0);
+    check_draft(&draft, "0.5 -> 0.125");
+}
+
+#[test]
+fn rows_are_combined_element_by_element_or_with_one_number() {
+    let draft = |kind: &str, inputs: &[&str], constants: &[f32]| {
+        let mut draft = Draft::new("LinearRegressor", 2);
+        draft.set("coefficients", floats(&[1.0, 10.0]));
+        draft.constants = vec![constant("c", 0.0)];
+        draft.constants[0].float_data = constants.to_vec();
+        draft.constants[0].dims = vec![i64::try_from(constants.len()).expect("few")];
+        draft.before.push(node("", kind, inputs, &["R"]));
+        draft.nodes[0].input[0] = "R".into();
+        draft
+    };
+    check_draft(&draft("Add", &["X", "c"], &[0.25]), "0 0 -> none\n -0.25 -0.25 -> 0\n -0.15 -0.25 -> 0.1");
+    check_draft(&draft("Sub", &["c", "X"], &[0.5, 0.01]), "0.5 0 -> 0.1\n 0.25 0.01 -> 0.25");
+    check_draft(&draft("Mul", &["X", "X"], &[1.0]), "0.5 0.1 -> 0.35");
+    check_draft(&draft("Div", &["X", "c"], &[2.0, 4.0]), "0.5 0.2 -> 0.75\n nan 0 -> none");
+    check_draft(&draft("Max", &["X", "c"], &[0.1, 0.02]), "0.5 0 -> 0.7\n nan 0 -> none");
+    refused(&draft("Add", &["X", "c"], &[1.0; 3]), "node #0 (Add): it combines rows of 2 and 3 numbers");
+    refused(
+        &draft("Add", &["c", "c"], &[1.0; 2]),
+        "node #1 (LinearRegressor): it reads a constant where a value of the row is expected",
     );
 }
 
 #[test]
 fn what_leads_to_no_output_of_scores_is_ignored() {
     let mut draft = Draft::parse(STUMP);
-    draft.nodes.push(node("", "ArgMax", &["P"], &["best"]));
-    draft.nodes.push(node("", "Add", &["L", "other"], &["label"]));
+    draft.nodes.push(node("", "ArgSort", &["P"], &["best"]));
+    draft.nodes.push(node("", "Add", &["best", "other"], &["label"]));
     draft.constants.push(constant("other", 2.0));
     check_draft(&draft, ANSWERS);
     // Whole numbers are no scores, so what leads to them is not read either.
@@ -115,7 +146,7 @@ fn what_leads_to_no_output_of_scores_is_ignored() {
     draft.output_types = vec![7, 1];
     check_draft(&draft, ANSWERS);
     draft.output_types = vec![1, 1];
-    refused(&draft, &format!("node #2: operator Add is not supported; {SUPPORTED}"));
+    refused(&draft, &format!("node #1: operator ArgSort is not supported; {SUPPORTED}"));
 }
 
 #[test]
@@ -134,12 +165,15 @@ fn a_product_with_the_constant_1_changes_nothing() {
     raw.constants[0].raw_data = 1.0_f32.to_le_bytes().to_vec();
     raw.constants[0].dims = vec![1, 1];
     check_draft(&raw, ANSWERS);
-    let refusal = "node #1 (Mul): it multiplies by something other than the constant 1";
-    refused(&product(2.0, ["P", "factor"]), refusal);
-    refused(&product(1.0, ["P", "P"]), refusal);
-    refused(&product(1.0, ["factor", "factor"]), refusal);
+    check_draft(&product(0.5, ["P", "factor"]), "0 -> 0.125\n 1 -> 0.375");
+    check_draft(&product(1.0, ["P", "P"]), "0 -> 0.0625\n 1 -> 0.5625");
+    refused(&product(1.0, ["factor", "factor"]), "node #1 (Mul): it reads only constants");
     raw.constants[0].dims = vec![2];
-    refused(&raw, refusal);
+    // A constant that is broken cannot be read.
+    refused(
+        &raw,
+        r#"node #1 (Mul): it reads "factor", which is neither an input, nor a constant of numbers, nor the output of an earlier node"#,
+    );
 }
 
 #[test]
@@ -160,17 +194,21 @@ fn a_scaler_shifts_and_scales_each_column() {
     check_draft(&scaled(&[1.0], &[-0.5]), "0 0 -> 0.25\n 0 -0.0000001 -> 0.75\n 0 3 -> 0.25");
     refused(&scaled(&[1.0, 2.0, 3.0], &[1.0]), "node #0 (Scaler): it has 3 values of offset, expected 1 or 2");
     refused(&scaled(&[1.0], &[]), "node #0 (Scaler): it has 0 values of scale, expected 1 or 2");
-    let mut twice = scaled(&[1.0], &[1.0]);
-    twice.before.push(node("ai.onnx.ml", "Scaler", &["scaled"], &["again"]));
+    let mut twice = scaled(&[1.0], &[-0.5]);
+    let mut again = twice.before[0].clone();
+    again.input[0] = "scaled".into();
+    again.output[0] = "again".into();
+    twice.before.push(again);
     twice.nodes[0].input[0] = "again".into();
-    refused(&twice, "node #1 (Scaler): it reads the output of another node, but a scaler must read the graph's input");
+    // ((x - 1) * -0.5 - 1) * -0.5 is at most 0.5 up to 1.
+    check_draft(&twice, "0 1 -> 0.25\n 0 1.001 -> 0.75");
 }
 
 #[test]
 fn an_input_with_a_constant_is_no_input() {
     let mut draft = Draft::parse(STUMP);
     draft.constants = vec![constant("X", 1.0)];
-    refused(&draft, "the graph has 0 inputs, but only 1 is supported");
+    refused(&draft, "the graph has no inputs");
 }
 
 #[test]
@@ -186,7 +224,10 @@ fn the_input_is_a_table_of_floats_with_a_fixed_number_of_columns() {
 
     let mut double = original.clone();
     double.elem_type = 11;
-    refused(&with(draft.clone(), Some(double)), r#"input "X" has element type double, but only float is supported"#);
+    refused(
+        &with(draft.clone(), Some(double)),
+        r#"input "X" has element type double, but only float and int64 are supported"#,
+    );
 
     let mut open = original.clone();
     open.shape.as_mut().expect("a shape").dim[1].dim_value = 0;
@@ -208,8 +249,23 @@ fn the_input_is_a_table_of_floats_with_a_fixed_number_of_columns() {
 #[test]
 fn other_versions_of_the_operators_are_refused() {
     let mut draft = Draft::parse(STUMP);
-    draft.operator_sets = vec![("", 22), ("ai.onnx.ml", 5)];
-    refused(&draft, "the file uses ai.onnx.ml version 5, but only 1..=4 are supported");
+    draft.operator_sets = vec![("", 22), ("ai.onnx.ml", 6)];
+    refused(&draft, "the file uses ai.onnx.ml version 6, but only 1..=5 are supported");
+    draft.operator_sets = vec![];
+    refused(&draft, "the file names no operator sets");
     draft.operator_sets = vec![("", 22), ("ai.onnx.ml", 1), ("ai.onnx.ml", 1)];
     check_draft(&draft, ANSWERS);
+}
+
+#[test]
+fn metadata_names_every_column() {
+    let mut draft = Draft::parse("classifier NONE columns=2\n tree\n 0: x1 LT 0.5 ? 1 : 2\n 1: 0.25\n 2: 0.75");
+    let mut name = |names: &str| {
+        draft.metadata = vec![StringStringEntryProto { key: "feature_names".into(), value: names.into() }];
+        Model::load(&draft.encode())
+    };
+    let model = name("amount\nage").expect("the model loads");
+    assert_eq!(model.columns(), Some(["amount".to_owned(), "age".to_owned()].as_slice()));
+    let error = name("amount").expect_err("one name for two columns").to_string();
+    assert_eq!(error, "feature_names in the metadata has 1 lines, expected one for each of 2 columns");
 }

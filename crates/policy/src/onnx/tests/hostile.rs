@@ -197,7 +197,7 @@ fn files_that_would_grow_in_memory_are_refused_first() {
     // Empty nodes take two bytes each in the file.
     let mut draft = Draft::parse(STUMP);
     draft.nodes.resize(500_000, NodeProto::default());
-    refused(&draft, "500000 nodes, but the limit is 64");
+    refused(&draft, "500000 nodes, but the limit is 8192");
 }
 
 #[test]

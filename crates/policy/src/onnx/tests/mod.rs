@@ -1,6 +1,9 @@
 //! Models as text that are encoded as ONNX files, and tables of their answers.
 
+mod conformance;
 mod draft;
+mod explained;
+mod exported;
 mod golden;
 mod graphs;
 mod hostile;

@@ -5,16 +5,16 @@ use super::draft::Draft;
 use proptest::prelude::*;
 use std::fmt::Write;
 
-const COLUMNS: usize = 3;
+pub(super) const COLUMNS: usize = 3;
 const MODES: [&str; 6] = ["LT", "LEQ", "GT", "GTE", "EQ", "NEQ"];
 
 #[derive(Debug, Clone)]
-enum Tree {
+pub(super) enum Tree {
     Leaf(u8),
     Branch { column: usize, mode: usize, threshold: i8, missing: bool, yes: Box<Tree>, no: Box<Tree> },
 }
 
-fn tree() -> impl Strategy<Value = Tree> {
+pub(super) fn tree() -> impl Strategy<Value = Tree> {
     (0..32_u8).prop_map(Tree::Leaf).prop_recursive(6, 40, 2, |child| {
         (0..COLUMNS, 0..MODES.len(), -4..=4_i8, any::<bool>(), child.clone(), child).prop_map(
             |(column, mode, threshold, missing, yes, no)| {
@@ -26,7 +26,7 @@ fn tree() -> impl Strategy<Value = Tree> {
 }
 
 /// A column's value: NaN, or a whole number around the thresholds or infinity, so that some values are equal to one.
-fn value() -> impl Strategy<Value = f32> {
+pub(super) fn value() -> impl Strategy<Value = f32> {
     prop_oneof![4 => (-5..=5_i8).prop_map(number), 1 => Just(f32::NAN)]
 }
 
@@ -44,8 +44,47 @@ fn weight(leaf: u8) -> f32 {
 }
 
 impl Tree {
+    /// The score that is expected if only some columns are known: at a branch on another one, the walk goes both ways, in
+    /// proportion to the covers.
+    pub(super) fn expected(&self, row: &[f32], known: [bool; COLUMNS]) -> f64 {
+        match self {
+            Self::Leaf(leaf) => f64::from(weight(*leaf)),
+            Self::Branch { column, yes, no, .. } if known[*column] => {
+                if self.says_yes(row) {
+                    yes.expected(row, known)
+                } else {
+                    no.expected(row, known)
+                }
+            }
+            Self::Branch { yes, no, .. } => {
+                let [on_yes, on_no] = [yes, no].map(|child| f64::from(child.cover()) * child.expected(row, known));
+                (on_yes + on_no) / f64::from(self.cover())
+            }
+        }
+    }
+
+    fn cover(&self) -> f32 {
+        match self {
+            Self::Leaf(leaf) => f32::from(leaf % 7 + 1),
+            Self::Branch { yes, no, .. } => yes.cover() + no.cover(),
+        }
+    }
+
+    /// The covers of the nodes, in the order in which they are written.
+    pub(super) fn covers(&self) -> Vec<f32> {
+        let mut queue = vec![self];
+        let mut at = 0;
+        while let Some(tree) = queue.get(at).copied() {
+            if let Self::Branch { yes, no, .. } = tree {
+                queue.extend([&**yes, no]);
+            }
+            at += 1;
+        }
+        queue.into_iter().map(Self::cover).collect()
+    }
+
     /// Writes the tree's nodes in breadth-first order, which differs from the order in which they are stored.
-    fn write(&self, text: &mut String) {
+    pub(super) fn write(&self, text: &mut String) {
         text.push_str("tree\n");
         let mut queue = vec![self];
         let mut at = 0;
@@ -67,23 +106,31 @@ impl Tree {
     fn walk(&self, row: &[f32]) -> f32 {
         match self {
             Self::Leaf(leaf) => weight(*leaf),
-            Self::Branch { column, mode, threshold, missing, yes, no } => {
-                let (value, threshold) = (row[*column], number(*threshold));
-                #[expect(clippy::float_cmp, reason = "the modes are defined by exact comparison")]
-                let says_yes = if value.is_nan() {
-                    *missing
+            Self::Branch { yes, no, .. } => {
+                if self.says_yes(row) {
+                    yes.walk(row)
                 } else {
-                    match MODES[*mode] {
-                        "LT" => value < threshold,
-                        "LEQ" => value <= threshold,
-                        "GT" => value > threshold,
-                        "GTE" => value >= threshold,
-                        "EQ" => value == threshold,
-                        _ => value != threshold,
-                    }
-                };
-                if says_yes { yes.walk(row) } else { no.walk(row) }
+                    no.walk(row)
+                }
             }
+        }
+    }
+
+    /// Whether a row goes to the first child of a branch.
+    #[expect(clippy::float_cmp, reason = "the modes are defined by exact comparison")]
+    fn says_yes(&self, row: &[f32]) -> bool {
+        let Self::Branch { column, mode, threshold, missing, .. } = self else { return false };
+        let (value, threshold) = (row[*column], number(*threshold));
+        if value.is_nan() {
+            return *missing;
+        }
+        match MODES[*mode] {
+            "LT" => value < threshold,
+            "LEQ" => value <= threshold,
+            "GT" => value > threshold,
+            "GTE" => value >= threshold,
+            "EQ" => value == threshold,
+            _ => value != threshold,
         }
     }
 }

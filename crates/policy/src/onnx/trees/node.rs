@@ -36,7 +36,7 @@ impl Node {
     }
 
     /// A branch that always answers "no", and so leads to the node that is `nodes` further.
-    pub(super) fn jump(nodes: usize) -> Self {
+    pub(super) fn jump_over(nodes: usize) -> Self {
         let mut jump = Self::branch(0, 0, f32::NEG_INFINITY);
         jump.set_jump(nodes);
         jump
@@ -51,11 +51,32 @@ impl Node {
         (self.jump == 0).then_some(self.threshold)
     }
 
+    /// How many nodes further "no" leads.
+    pub(super) fn jump(self) -> usize {
+        usize::from(self.jump)
+    }
+
+    /// The column that a branch reads.
+    pub(super) fn column(self) -> usize {
+        usize::from(self.column_and_question >> Self::QUESTION_BITS)
+    }
+
+    /// The threshold of a branch that asks whether its column is below it, or whether the negative of the column is.
+    /// `None` for the other questions.
+    pub(super) fn below(self) -> Option<(f32, IsNegative)> {
+        let is_negative = IsNegative(self.column_and_question & Self::NEGATIVE != 0);
+        (self.column_and_question & Self::EQUALITY == 0).then_some((self.threshold, is_negative))
+    }
+
     /// How many nodes further the walk goes from a branch.
-    pub(super) fn step(&self, column: impl Fn(usize) -> f32) -> usize {
-        let value = column(usize::from(self.column_and_question >> Self::QUESTION_BITS));
+    pub(super) fn step(&self, row: &[f32]) -> usize {
+        if self.is_yes(row[self.column()]) { 1 } else { self.jump() }
+    }
+
+    /// A branch's answer to a value of its column.
+    pub(super) fn is_yes(self, value: f32) -> bool {
         let negative = self.column_and_question & Self::NEGATIVE;
-        let yes = if self.column_and_question & Self::EQUALITY == 0 {
+        if self.column_and_question & Self::EQUALITY == 0 {
             // Flipping the sign bit avoids a jump that the processor would often mispredict.
             f32::from_bits(value.to_bits() ^ (u32::from(negative) << 31)) < self.threshold
         } else {
@@ -64,10 +85,13 @@ impl Node {
                 // The threshold is NaN if the question is only whether the value is missing.
                 None => negative != 0 && value.is_nan(),
             }
-        };
-        if yes { 1 } else { usize::from(self.jump) }
+        }
     }
 }
+
+/// Whether a question is about the negative of its column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct IsNegative(pub bool);
 
 /// ONNX's mode of a branch: how its column must compare with the threshold for "true".
 #[derive(Debug, Clone, Copy)]

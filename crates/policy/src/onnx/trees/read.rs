@@ -13,17 +13,19 @@ type FileId = i64;
 
 /// The nodes of all trees, in the file's order.
 pub(super) struct Forest {
-    nodes: Vec<FileNode>,
+    pub nodes: Vec<FileNode>,
     /// The nodes of each tree. The first one is its root.
-    trees: Vec<Range<usize>>,
-    position: BTreeMap<(FileId, FileId), usize>,
+    pub trees: Vec<Range<usize>>,
+    pub position: BTreeMap<(FileId, FileId), usize>,
 }
 
-struct FileNode {
-    tree: FileId,
-    id: FileId,
+pub(super) struct FileNode {
+    pub tree: FileId,
+    pub id: FileId,
     /// `None` for a leaf.
-    branch: Option<Branch>,
+    pub branch: Option<Branch>,
+    /// How much of the training data reached the node, if the file says so.
+    pub cover: Option<f32>,
 }
 
 /// The values of the leaves, per class or target.
@@ -34,7 +36,7 @@ pub(super) struct Leaves {
 
 /// Takes the `nodes_*` attributes.
 pub(super) fn forest(operator: &mut Operator, inputs: usize) -> Result<Forest, LoadError> {
-    operator.ignore("nodes_hitrates");
+    let covers = operator.any_floats("nodes_hitrates");
     let trees = operator.ints("nodes_treeids");
     let ids = operator.ints("nodes_nodeids");
     let columns = operator.ints("nodes_featureids");
@@ -90,7 +92,9 @@ pub(super) fn forest(operator: &mut Operator, inputs: usize) -> Result<Forest, L
             let children = [child(on_true[at])?, child(on_false[at])?];
             Some(Branch::new(mode, column, thresholds[at], missing[at] != 0, children))
         };
-        nodes.push(FileNode { tree, id, branch });
+        // A file with broken covers still scores; it only cannot explain.
+        let cover = covers.get(at).copied().filter(|_| covers.len() == count);
+        nodes.push(FileNode { tree, id, branch, cover });
     }
     let trees = tree_ranges(operator, &nodes)?;
     Ok(Forest { nodes, trees, position })
@@ -113,10 +117,15 @@ fn tree_ranges(operator: &Operator, nodes: &[FileNode]) -> Result<Vec<Range<usiz
         let start = trees.last().map_or(0, |last| last.end);
         trees.push(start..start + chunk.len());
     }
-    if !(1..=TREES_MAX).contains(&trees.len()) {
-        return Err(operator.error(format!("it has {} trees, expected 1..={TREES_MAX}", trees.len())));
-    }
+    check_tree_count(operator, trees.len())?;
     Ok(trees)
+}
+
+pub(super) fn check_tree_count(operator: &Operator, count: usize) -> Result<(), LoadError> {
+    if !(1..=TREES_MAX).contains(&count) {
+        return Err(operator.error(format!("it has {count} trees, expected 1..={TREES_MAX}")));
+    }
+    Ok(())
 }
 
 /// Takes the `class_*` or `target_*` attributes: the leaves' values for `classes` classes.
@@ -223,7 +232,7 @@ impl Forest {
                     node.set_jump(place(branch.no) - out.len());
                     out.push(node);
                     if needs_jump(at, branch) {
-                        out.push(Node::jump(place(branch.yes) - out.len()));
+                        out.push(Node::jump_over(place(branch.yes) - out.len()));
                     }
                 }
             }
@@ -234,7 +243,7 @@ impl Forest {
     /// The positions of a tree's nodes, each before those to which it leads. A node to which one branch alone leads
     /// comes directly after it if that is its "yes". Without recursion, so that a file cannot determine the depth of the
     /// stack.
-    fn order(&self, tree: &Range<usize>) -> Result<Vec<usize>, String> {
+    pub(super) fn order(&self, tree: &Range<usize>) -> Result<Vec<usize>, String> {
         #[derive(Clone, Copy, PartialEq)]
         enum Seen {
             Not,

@@ -19,8 +19,8 @@ fn a_feature_is_one_thing() {
         "aggregate = \"sum\"",
         "aggregate = \"total\"",
         &expect![[r#"
-        policy.toml:46:13: features.spend_1d.aggregate: is `total`, expected one of count, sum, mean, label_count, label_rate
-    "#]],
+            policy.toml:46:13: features.spend_1d.aggregate: is `total`, expected one of count, sum, mean, stddev, min, max, median, quantile, last, previous, since_last, since_first, ratio, zscore, count_change, sum_change, distinct, seen, label_count, label_rate
+        "#]],
     );
     check(
         "of = \"customer\"\n",
@@ -70,7 +70,7 @@ fn a_part_that_can_never_be_computed_gives_a_warning() {
     let policy = Policy::compile(&bundle(&document)).expect("a warning is no problem");
     let warnings: String = policy.warnings().iter().map(|warning| format!("{} {warning}\n", warning.code)).collect();
     expect![[r#"
-        never_computed policy.toml:53:53: rules[0].when: this part can never be computed: a double that is not a number or out of range was converted to int
+        never_computed policy.toml:53:53: rules[0].when: this part can never be computed: a value cannot be converted to the type
     "#]].assert_eq(&warnings);
     assert!(Policy::compile(&bundle(BASE)).expect("the base compiles").warnings().is_empty());
 }
