@@ -1,4 +1,5 @@
-//! `finaira bench` measures the server on this machine from outside, as its clients see it, and the check of access tokens inside.
+//! `finaira bench` measures the server on this machine from outside, as its clients see it, and the check of access tokens and the
+//! rules of a policy inside.
 
 #[cfg(feature = "connect")]
 mod connect;
@@ -9,6 +10,7 @@ mod payments;
 mod process;
 mod queries;
 mod report;
+mod rules;
 mod settings;
 mod tls;
 mod token;
@@ -39,6 +41,9 @@ pub(crate) enum Benchmark {
     /// Measure the check of access tokens on one thread, without a network: for the first time, and from the cache
     #[command(max_term_width = 100)]
     Tokens(tokens::Settings),
+    /// Measure decisions with 100 rules over 20 features on one thread, without a network and without a log
+    #[command(max_term_width = 100)]
+    Rules(rules::Settings),
     /// Measure targets of `finaira connect`: how fast they take a journal, and how far they are behind
     #[cfg(feature = "connect")]
     #[command(max_term_width = 100)]
@@ -50,6 +55,7 @@ pub(crate) fn run(benchmark: &Benchmark) -> anyhow::Result<()> {
         Benchmark::Transfers(settings) => settings,
         Benchmark::Payments(settings) => return payments::run(settings),
         Benchmark::Tokens(settings) => return tokens::run(settings),
+        Benchmark::Rules(settings) => return rules::run(settings),
         #[cfg(feature = "connect")]
         Benchmark::Connect(settings) => return connect::run(settings),
     };

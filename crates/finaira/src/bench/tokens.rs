@@ -90,7 +90,7 @@ fn measure(settings: &Settings, local: &Local, runtime: &tokio::runtime::Runtime
 }
 
 /// The name of the processor, as the system reports it.
-fn processor() -> String {
+pub(super) fn processor() -> String {
     let about = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = about.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     line.map_or_else(|| "a processor without a name".to_owned(), |(_, name)| name.trim().to_owned())
