@@ -30,6 +30,7 @@ mod increment_payment;
 mod order;
 mod payment;
 mod payments;
+mod policy_tests;
 mod proposals;
 pub mod query;
 mod record_label;
@@ -89,6 +90,7 @@ pub use order::{
 };
 pub use payment::{Asked, Increment, Label, Leg, Payment, Recorded};
 pub use payments::{PastPayment, PastPayments};
+pub use policy_tests::{TestOutcome, check_policy, run_policy_tests};
 pub use proposals::{ApprovalRulesReply, EndProposal, Proposable, ProposalReply, Propose, SetApprovalRules};
 pub use record_label::RecordLabel;
 pub use record_read::PersonalDataRead;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
-use policy::{Bundle, DOCUMENT, Policy, model_files};
+use anyhow::Context as _;
+use policy::{Bundle, DOCUMENT, Policy, Problem, model_files};
 
 /// Reads a policy folder: `policy.toml` and the models that it names.
 pub(crate) fn read(folder: &Path) -> anyhow::Result<Bundle> {
@@ -24,9 +24,17 @@ pub(crate) fn compile(folder: &Path) -> anyhow::Result<(Bundle, Policy)> {
     let bundle = read(folder)?;
     match Policy::compile(&bundle) {
         Ok(policy) => Ok((bundle, policy)),
-        Err(problems) => {
-            let lines: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
-            bail!("{} is not valid:\n{}", folder.display(), lines.join("\n"))
-        }
+        Err(problems) => Err(not_valid(folder, &problems)),
     }
+}
+
+/// Reads and compiles a policy folder, and runs its tests. The error lists every problem.
+pub(crate) fn check(folder: &Path) -> anyhow::Result<Policy> {
+    engine::check_policy(&read(folder)?).map_err(|problems| not_valid(folder, &problems))
+}
+
+/// An error that lists the problems of a policy.
+pub(crate) fn not_valid(folder: &Path, problems: &[Problem]) -> anyhow::Error {
+    let lines: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
+    anyhow::anyhow!("{} is not valid:\n{}", folder.display(), lines.join("\n"))
 }

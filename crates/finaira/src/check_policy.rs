@@ -15,14 +15,15 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let (_, policy) = bundle_folder::compile(&arguments.folder)?;
+    let policy = bundle_folder::check(&arguments.folder)?;
     outln!(
-        "{} is valid: {} payment types, {} features, {} rules, {} models",
+        "{} is valid: {} payment types, {} features, {} rules, {} models, {} tests passed",
         policy.name(),
         policy.payment_types().len(),
         policy.features().len(),
         policy.rules().len(),
-        policy.models().len()
+        policy.models().len(),
+        policy.tests().len()
     )?;
     outln!("digest {}", policy.digest())?;
     for warning in policy.warnings() {

@@ -13,6 +13,7 @@ mod connect;
 mod demo;
 mod fetch;
 mod import;
+mod policy_command;
 mod prove;
 mod remote;
 mod restore;
@@ -76,6 +77,9 @@ enum Command {
     Verify(verify::Arguments),
     /// Check a policy folder and list its problems
     CheckPolicy(check_policy::Arguments),
+    /// Work on a policy folder
+    #[command(subcommand)]
+    Policy(policy_command::Command),
 }
 
 fn main() -> ExitCode {
@@ -103,6 +107,7 @@ fn main() -> ExitCode {
         Command::Restore(arguments) => restore::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::CheckPolicy(arguments) => check_policy::run(&arguments),
+        Command::Policy(command) => policy_command::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -46,6 +46,7 @@ pub(crate) fn compile(draft: Draft<'_>, digest: Digest) -> Option<Policy> {
         thresholds: draft.thresholds,
         positive_labels: draft.positive_labels,
         file_mapping: draft.file_mapping,
+        tests: draft.tests,
     };
     Some(Policy { digest, document, plans: plans?, models: loaded, codes: Codes::new(), warnings: Vec::new() })
 }

@@ -5,6 +5,7 @@ mod books;
 mod file;
 mod judgement;
 mod payments;
+mod policy_tests;
 mod reader;
 mod section;
 mod streams;
@@ -23,7 +24,7 @@ use crate::cel::SOURCE_BYTES_MAX;
 use crate::index::PaymentTypeIdx;
 use crate::limits::PAYMENT_TYPES_MAX;
 use crate::problem::{Place, Problems};
-use crate::spec::{AccountTemplate, Entity, FileMapping, LedgerSpec, Thresholds};
+use crate::spec::{AccountTemplate, Entity, FileMapping, LedgerSpec, PolicyTest, Thresholds};
 
 /// An expression as it is written. Its type is checked when it is compiled.
 pub(crate) type Source = Located<String>;
@@ -45,6 +46,7 @@ pub(crate) struct Draft<'d> {
     pub(crate) thresholds: Thresholds,
     pub(crate) positive_labels: Vec<String>,
     pub(crate) file_mapping: Option<FileMapping>,
+    pub(crate) tests: Vec<PolicyTest>,
 }
 
 /// Parses the document. If it is not TOML, this reports why and returns `None`.
@@ -81,6 +83,7 @@ impl<'d> Draft<'d> {
             thresholds: judgement::thresholds(&mut table),
             positive_labels: judgement::positive_labels(&mut table),
             file_mapping: None,
+            tests: Vec::new(),
         };
         draft.payments = payments::payment_types(&mut table, &draft);
         draft.streams = streams::streams(&mut table, &draft);
@@ -88,6 +91,7 @@ impl<'d> Draft<'d> {
         draft.models = judgement::models(&mut table, &draft, bundle);
         draft.rules = judgement::rules(&mut table, &draft);
         draft.file_mapping = file::file_mapping(&mut table, &draft);
+        draft.tests = policy_tests::tests(&mut table, &draft);
         table.finish();
         streams::set_needs(&mut draft.streams, &draft.features);
         draft

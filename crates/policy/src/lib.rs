@@ -134,12 +134,12 @@ pub use index::{
 };
 pub use limits::AMOUNT_MAX;
 pub use policy::Policy;
-pub use problem::{Problem, Warning};
+pub use problem::{Problem, ProblemPlace, Warning};
 pub use reason::LEG_FAILED;
 pub use spec::{
     AccountFlagsSpec, AccountTemplate, AggregateKind, AmountUnit, Attribute, AttributeKind, Capture, CaptureExpiry,
     Counts, DecimalMark, Entity, FeatureSource, FeatureSpec, FeatureType, FileMapping, LabelColumn, LedgerSpec, Leg,
-    LegAccount, ModelSpec, Normalise, OccurredAt, OnFailure, PaymentType, Review, ReviewExpiry, Rule, RuleEffect,
-    StreamClock, StreamSpec, Thresholds,
+    LegAccount, ModelSpec, Normalise, OccurredAt, OnFailure, PaymentType, PolicyTest, Review, ReviewExpiry, Rule,
+    RuleEffect, StreamClock, StreamSpec, TestExpectation, TestPayment, Thresholds,
 };
 pub use value::{AttributeValue, FeatureValue, MissingReason};

@@ -38,6 +38,9 @@ pub const COST_MAX: u64 = 65_536;
 pub const TAG_BYTES_MAX: usize = 64;
 /// Most bytes of a text feature. A longer text is missing (out of range), because every decision stores its features.
 pub const FEATURE_TEXT_BYTES_MAX: usize = 256;
+pub const TESTS_MAX: usize = 100;
+/// Most payments of history in all tests together.
+pub const TEST_PAYMENTS_MAX: usize = 10_000;
 /// Most values in a list of labels.
 pub const LABELS_MAX: usize = 64;
 

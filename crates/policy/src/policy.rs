@@ -12,7 +12,8 @@ use crate::onnx::Model;
 use crate::problem::{Age, Problem, Problems, Warning};
 use crate::reason::Codes;
 use crate::spec::{
-    AccountTemplate, Entity, FeatureSpec, FileMapping, LedgerSpec, ModelSpec, PaymentType, Rule, StreamSpec, Thresholds,
+    AccountTemplate, Entity, FeatureSpec, FileMapping, LedgerSpec, ModelSpec, PaymentType, PolicyTest, Rule, StreamSpec,
+    Thresholds,
 };
 
 /// A policy that was checked and compiled. It is immutable, and any number of threads may share it.
@@ -44,6 +45,7 @@ pub(crate) struct Document {
     pub(crate) thresholds: Thresholds,
     pub(crate) positive_labels: Vec<String>,
     pub(crate) file_mapping: Option<FileMapping>,
+    pub(crate) tests: Vec<PolicyTest>,
 }
 
 impl Policy {
@@ -62,6 +64,24 @@ impl Policy {
     /// As for [`Policy::compile`].
     pub fn recompile(bundle: &Bundle) -> Result<Self, Vec<Problem>> {
         Self::compile_as(Age::Accepted, bundle)
+    }
+
+    /// Compiles a policy as its tests use it: its accounts can always pay, so that a test need not give them money first.
+    ///
+    /// # Errors
+    /// As for [`Policy::compile`].
+    pub fn compile_for_tests(bundle: &Bundle) -> Result<Self, Vec<Problem>> {
+        let mut policy = Self::compile(bundle)?;
+        for account in &mut policy.document.accounts {
+            account.flags.debits_must_not_exceed_credits = false;
+            account.flags.credits_must_not_exceed_debits = false;
+        }
+        Ok(policy)
+    }
+
+    /// What the policy should decide about example payments. `engine::run_policy_tests` runs them.
+    pub fn tests(&self) -> &[PolicyTest] {
+        &self.document.tests
     }
 
     fn compile_as(age: Age, bundle: &Bundle) -> Result<Self, Vec<Problem>> {

@@ -61,6 +61,22 @@ pub(crate) struct Place {
     pub(crate) span: Range<usize>,
 }
 
+/// The place of a value in a document, for problems that are found after it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProblemPlace {
+    line: u32,
+    column: u32,
+    path: String,
+}
+
+impl ProblemPlace {
+    /// A problem with the value.
+    pub fn problem(&self, message: impl fmt::Display) -> Problem {
+        let Self { line, column, path } = self;
+        Problem { file: DOCUMENT.to_owned(), line: *line, column: *column, message: format!("{path}: {message}") }
+    }
+}
+
 /// Collects the problems of one document while it is read, so that its author sees all of them at once.
 #[derive(Debug)]
 pub(crate) struct Problems<'d> {
@@ -81,6 +97,12 @@ pub(crate) enum Age {
 impl<'d> Problems<'d> {
     pub(crate) fn new(text: &'d str, policy: Age) -> Self {
         Self { text, policy, found: RefCell::default(), warnings: RefCell::default() }
+    }
+
+    /// Keeps a place, so that a problem can be reported when the document is gone.
+    pub(crate) fn place(&self, place: &Place) -> ProblemPlace {
+        let (line, column) = line_and_column(self.text, place.span.start);
+        ProblemPlace { line, column, path: place.path.clone() }
     }
 
     pub(crate) fn text(&self) -> &'d str {

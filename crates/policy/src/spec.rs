@@ -3,11 +3,14 @@
 use std::borrow::Cow;
 
 use features::Quantile;
-use types::{Asset, Code, Digest, LedgerId, Name, Span, Timestamp};
+use types::{Amount, Asset, Code, Digest, LedgerId, Name, Span, Timestamp};
 
 use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
+use crate::evaluation::Verdict;
 use crate::index::{AccountTemplateIdx, AttributeIdx, EntityIdx, LedgerIdx, PaymentTypeIdx, StreamIdx};
+use crate::problem::ProblemPlace;
+use crate::value::AttributeValue;
 
 /// A kind of thing that features are computed for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -550,4 +553,43 @@ pub struct LabelColumn {
     pub positive: Vec<String>,
     /// How long after its payment each label became known.
     pub delay: Span,
+}
+
+/// What the policy should decide about an example payment after others.
+#[derive(Debug, Clone)]
+pub struct PolicyTest {
+    pub name: Name,
+    /// May be empty.
+    pub description: String,
+    /// The payments before, in order of time.
+    pub history: Vec<TestPayment>,
+    pub payment: TestPayment,
+    /// When the payment is decided.
+    pub at: Timestamp,
+    pub expect: TestExpectation,
+}
+
+/// A payment of a test.
+#[derive(Debug, Clone)]
+pub struct TestPayment {
+    pub payment_type: PaymentTypeIdx,
+    /// In minor units.
+    pub amount: Amount,
+    /// How long before the payment under test it is decided.
+    pub before: Span,
+    /// What it turned out to be, known at once.
+    pub label: Option<Name>,
+    /// One per attribute of the type, in its order.
+    pub attributes: Vec<Option<AttributeValue>>,
+}
+
+/// What a decision should be, and where the document says so. What is `None` does not matter.
+#[derive(Debug, Clone)]
+pub struct TestExpectation {
+    pub verdict: (ProblemPlace, Verdict),
+    pub score: Option<(ProblemPlace, u16)>,
+    /// All reason codes, in any order.
+    pub reasons: Option<(ProblemPlace, Vec<String>)>,
+    /// All tags, in any order.
+    pub tags: Option<(ProblemPlace, Vec<String>)>,
 }

@@ -12,4 +12,5 @@ mod increments;
 mod one_principal;
 mod orders;
 mod payments;
+mod policy_tests;
 mod settings;

@@ -15,7 +15,7 @@ mod file_order;
 mod labels;
 mod output;
 pub(crate) mod progress;
-mod replay;
+pub(crate) mod replay;
 mod summary;
 pub(crate) mod table;
 mod time_order;

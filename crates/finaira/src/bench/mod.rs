@@ -1,4 +1,5 @@
-//! `finaira bench` measures the server on this machine from outside, as its clients see it, and the check of access tokens inside.
+//! `finaira bench` measures the server on this machine from outside, as its clients see it, and the check of access tokens and the
+//! rules of a policy inside.
 
 #[cfg(feature = "connect")]
 mod connect;
@@ -12,6 +13,7 @@ mod payments;
 mod process;
 mod queries;
 mod report;
+mod rules;
 mod settings;
 mod tls;
 mod token;
@@ -51,6 +53,9 @@ pub(crate) enum Benchmark {
     /// Measure what the contributions of all columns to one score cost on one thread, without a server
     #[command(max_term_width = 100)]
     Explain(model::Settings),
+    /// Measure decisions with 100 rules over 20 features on one thread, without a network and without a log
+    #[command(max_term_width = 100)]
+    Rules(rules::Settings),
     /// Measure targets of `finaira connect`: how fast they take a journal, and how far they are behind
     #[cfg(feature = "connect")]
     #[command(max_term_width = 100)]
@@ -65,6 +70,7 @@ pub(crate) fn run(benchmark: &Benchmark) -> anyhow::Result<()> {
         Benchmark::Features(settings) => return features::run(settings),
         Benchmark::Model(settings) => return model::score(settings),
         Benchmark::Explain(settings) => return model::explain(settings),
+        Benchmark::Rules(settings) => return rules::run(settings),
         #[cfg(feature = "connect")]
         Benchmark::Connect(settings) => return connect::run(settings),
     };

@@ -161,7 +161,8 @@ impl Past for Running {
 
 impl Running {
     async fn install_policy(&self, by: Installer, bundle: Bundle) -> Result<Installed, Failure> {
-        let compiling = tokio::task::spawn_blocking(move || Policy::compile(&bundle).map(|policy| (policy, bundle)));
+        let compiling =
+            tokio::task::spawn_blocking(move || engine::check_policy(&bundle).map(|policy| (policy, bundle)));
         let compiled = compiling.await.map_err(|_panicked| Unavailable::Failed)?;
         let (policy, bundle) = compiled.map_err(Problem::invalid_policy)?;
         let policy = Arc::new(policy);
