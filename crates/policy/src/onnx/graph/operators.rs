@@ -603,8 +603,11 @@ fn constant_of_shape(operator: &mut Operator, shape: &Tensor) -> Result<Tensor, 
     let [height, length] = shape.values.as_slice() else {
         return Err(operator.error(format!("its shape has {} numbers, expected 2", shape.values.len())));
     };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a row has few numbers")]
-    let length = (height * length).clamp(0.0, CELLS_MAX as f32) as usize;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as bounded as a row")]
+    let length = (height * length).max(0.0) as usize;
+    if length > CELLS_MAX {
+        return Err(operator.error(format!("it makes {length} numbers, but the limit is {CELLS_MAX}")));
+    }
     Ok(Tensor { dims: vec![1, length], values: vec![value; length], is_whole: false })
 }
 
