@@ -69,11 +69,7 @@ impl Policy {
     }
 
     fn probability(&self, plan: &ModelPlan, payment: &Payment<'_>, judgement: &mut Judgement<'_>) -> Option<f64> {
-        let number = |input: &Program| {
-            #[expect(clippy::cast_possible_truncation, reason = "models calculate with the nearest 32-bit floats")]
-            input.eval_number(payment).map(|number| number as f32)
-        };
-        let inputs: Result<Vec<f32>, EvalError> = plan.inputs.iter().map(number).collect();
+        let inputs = inputs(plan, payment);
         let model = self.models.get(plan.model.get()).expect("POL-4: a plan names models of its policy");
         let probability = inputs
             .map_err(|error| self.cause(error, payment))
@@ -115,7 +111,7 @@ impl Policy {
     }
 
     /// Why an expression has no value for this payment.
-    fn cause(&self, error: EvalError, payment: &Payment<'_>) -> FailureCause {
+    pub(crate) fn cause(&self, error: EvalError, payment: &Payment<'_>) -> FailureCause {
         match error {
             EvalError::Missing(AMOUNT) => FailureCause::Overflow,
             EvalError::Missing(slot) => FailureCause::Missing(self.path(slot, payment).into()),
@@ -142,6 +138,15 @@ impl Policy {
             }
         }
     }
+}
+
+/// The row that a model reads.
+pub(crate) fn inputs(plan: &ModelPlan, payment: &Payment<'_>) -> Result<Vec<f32>, EvalError> {
+    let number = |input: &Program| {
+        #[expect(clippy::cast_possible_truncation, reason = "models calculate with the nearest 32-bit floats")]
+        input.eval_number(payment).map(|number| number as f32)
+    };
+    plan.inputs.iter().map(number).collect()
 }
 
 /// The judgement of one payment while it is being made.

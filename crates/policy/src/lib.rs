@@ -45,6 +45,14 @@
 //! An input of a model that is missing is best written as `has(payment.risk) ? payment.risk : 0.0 / 0.0`: the model gets
 //! NaN, and each branch of a tree says where NaN goes.
 //!
+//! `inputs` lists one expression per column of the model, in order. If the model's file names its columns, `inputs` may
+//! instead be a table with the name of each column as key, in any order. Names come from the file's metadata
+//! (`feature_names`, one a line; `scripts/add_covers.py --columns` writes them) or from the graph's inputs if each has one
+//! column. A name that the model does not have, a column without an expression, and in a list a feature that has the name
+//! of another column, are problems.
+//!
+//! [`Policy::explain`] divides the score of a model among its inputs, for a payment that was decided.
+//!
 //! Features, amounts, records and what they are grouped by are stored in the clear, so their expressions must not read a personal
 //! attribute, except for features that are true or false. Filters, rules and inputs of models may read one.
 //!
@@ -116,6 +124,7 @@ mod compiled_type;
 mod document;
 mod evaluate;
 mod evaluation;
+mod explain;
 mod history;
 mod index;
 mod literal;
@@ -129,6 +138,7 @@ pub use evaluation::{
     AccountRef, Effect, Evaluation, Facts, Failure, FailureCause, LegPlan, Part, Reason, Score, StreamRecord, Verdict,
     WindowSource,
 };
+pub use explain::{Contribution, Explained, Explanation, NotExplained};
 pub use index::{
     AccountTemplateIdx, AttributeIdx, EntityIdx, FeatureIdx, LedgerIdx, ModelIdx, PaymentTypeIdx, StreamIdx,
 };

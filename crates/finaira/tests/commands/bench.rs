@@ -153,3 +153,19 @@ fn payments_are_decided_alone_and_in_batches_and_survive_a_kill() {
     assert_eq!((decided.iter().sum::<u64>(), &figures["settings"]["count"]), (90, &json!(90)), "{figures}");
     assert_eq!(figures["window_records"], 180, "{figures}");
 }
+
+#[test]
+fn a_model_is_scored_and_explained() {
+    for (what, shape) in [("model", ["--trees", "20", "--depth", "5"]), ("explain", ["--trees", "9", "--depth", "7"])] {
+        let output = Command::new(env!("CARGO_BIN_EXE_finaira"))
+            .args(["bench", what, "--rows", "50", "--columns", "6", "--json"])
+            .args(shape)
+            .output()
+            .expect("the binary runs");
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{}\n{stdout}", String::from_utf8_lossy(&output.stderr));
+        let figures: Value = serde_json::from_str(stdout.lines().last().expect("a last line")).expect("JSON");
+        assert_eq!(figures["model"], format!("{} trees of depth {} on 6 columns", shape[1], shape[3]));
+        assert!(figures["ns_per_row"].as_u64().is_some_and(|ns| ns > 0), "{figures}");
+    }
+}

@@ -1,7 +1,7 @@
 //! `[models]`, `[[rules]]`, `[decision]` and `[labels]`.
 
 use toml::de::DeValue;
-use types::{Digest, Name};
+use types::{Digest, Name, shorten};
 
 use super::reader::{Located, Node, Table, choice, flag, text, text_within, whole};
 use super::section::{Section, items, name};
@@ -10,6 +10,7 @@ use crate::bundle::{Bundle, is_file_name};
 use crate::index::PaymentTypeIdx;
 use crate::limits::{LABELS_MAX, MODEL_INPUTS_MAX, MODELS_MAX, RULES_MAX, SCORE_MAX, TAG_BYTES_MAX};
 use crate::onnx::Model;
+use crate::problem::{Place, Problems, suggestion};
 use crate::reason::SYSTEM_REASONS;
 use crate::spec::{ModelSpec, OnFailure, Rule, RuleEffect, Thresholds};
 
@@ -34,7 +35,7 @@ pub(super) fn models(document: &mut Table<'_>, draft: &Draft<'_>, bundle: &Bundl
         let problems = table.problems;
         let file = table.need("file", text);
         let payments = payment_list(&mut table, draft).unwrap_or_else(|| draft.every_payment());
-        let inputs = table.needed("inputs").and_then(|inputs| Some((inputs.place.clone(), inputs.items()?)));
+        let inputs = table.needed("inputs").and_then(Inputs::read);
         table.finish();
         let loaded = file.and_then(|file| {
             let bytes = bytes_of(&file, bundle).map_err(|message| problems.report(&file.place, message)).ok()?;
@@ -49,23 +50,117 @@ pub(super) fn models(document: &mut Table<'_>, draft: &Draft<'_>, bundle: &Bundl
             }
             Some((file.value.to_owned(), Digest::of(bytes), model))
         });
-        let (place, inputs) = inputs?;
-        if inputs.len() > MODEL_INPUTS_MAX {
-            let message = format_args!("has {} items, at most {MODEL_INPUTS_MAX} are allowed", inputs.len());
-            problems.report(&place, message);
+        let inputs = inputs?;
+        if inputs.count() > MODEL_INPUTS_MAX {
+            let message = format_args!("has {} items, at most {MODEL_INPUTS_MAX} are allowed", inputs.count());
+            problems.report(&inputs.place, message);
             return None;
         }
-        if let Some((_, _, model)) = loaded.as_ref().filter(|(_, _, model)| model.inputs() != inputs.len()) {
-            let message = format_args!("has {} items, but the model has {} inputs", inputs.len(), model.inputs());
-            problems.report(&place, message);
-        }
-        let inputs: Vec<Source> = inputs.into_iter().filter_map(|input| input.read(source)).collect();
+        let inputs = inputs.in_order(loaded.as_ref().map(|(_, _, model)| model), problems);
         let sources = inputs.iter().map(|input| input.value.clone()).collect();
         let loaded = loaded.map(|(file, digest, model)| {
             (ModelSpec { name, file, digest, inputs: sources, payments: payments.clone() }, model)
         });
         Some(ModelDraft { loaded, inputs, payments })
     })
+}
+
+/// How many columns of a model a message lists.
+const COLUMNS_SHOWN: usize = 20;
+
+/// The expressions of a model's inputs, as they are written.
+struct Inputs<'d> {
+    place: Place,
+    written: Written<'d>,
+}
+
+enum Written<'d> {
+    /// In the order of the model's columns.
+    List(Vec<Node<'d>>),
+    /// By the name of the column.
+    Named(Vec<(Located<&'d str>, Node<'d>)>),
+}
+
+impl<'d> Inputs<'d> {
+    fn read(node: Node<'d>) -> Option<Self> {
+        let place = node.place.clone();
+        let written = if node.is_table() { Written::Named(node.entries()?) } else { Written::List(node.items()?) };
+        Some(Self { place, written })
+    }
+
+    fn count(&self) -> usize {
+        match &self.written {
+            Written::List(items) => items.len(),
+            Written::Named(entries) => entries.len(),
+        }
+    }
+
+    /// The expressions in the order of the model's columns. Reports what does not fit them.
+    fn in_order(self, model: Option<&Model>, problems: &Problems<'_>) -> Vec<Source> {
+        let columns = model.and_then(Model::columns);
+        match self.written {
+            Written::List(items) => {
+                let inputs: Vec<Source> = items.into_iter().filter_map(|input| input.read(source)).collect();
+                if let Some(model) = model.filter(|model| model.inputs() != inputs.len()) {
+                    let message =
+                        format_args!("has {} items, but the model has {} inputs", inputs.len(), model.inputs());
+                    match columns.and_then(|columns| columns.get(inputs.len())) {
+                        Some(next) => problems.report(&self.place, format_args!("{message}; the next one is `{next}`")),
+                        None => problems.report(&self.place, message),
+                    }
+                }
+                for ((input, column), number) in inputs.iter().zip(columns.unwrap_or_default()).zip(1_usize..) {
+                    check_name(input, column, number, columns.unwrap_or_default(), problems);
+                }
+                inputs
+            }
+            Written::Named(entries) => {
+                let Some(columns) = columns else {
+                    if model.is_some() {
+                        let message = "names the columns, but the model's file does not; write a list in their order, or add \
+                                       their names to the file's metadata as `feature_names`";
+                        problems.report(&self.place, message);
+                    }
+                    return entries.into_iter().filter_map(|(_, input)| input.read(source)).collect();
+                };
+                for (name, _) in entries.iter().filter(|(name, _)| !columns.iter().any(|column| column == name.value)) {
+                    let hint = suggestion(name.value, columns.iter().map(String::as_str));
+                    let some: Vec<String> = columns.iter().take(COLUMNS_SHOWN).map(|column| shorten(column)).collect();
+                    let (some, more) = (some.join(", "), if columns.len() > COLUMNS_SHOWN { ", …" } else { "" });
+                    let message = format_args!("the model has no such column, expected one of {some}{more}{hint}");
+                    problems.report(&name.place, message);
+                }
+                let mut inputs = Vec::with_capacity(columns.len());
+                for column in columns {
+                    match entries.iter().find(|(name, _)| name.value == column) {
+                        Some((_, input)) => inputs.extend(input.clone().read(source)),
+                        None => problems.report(
+                            &self.place,
+                            format_args!("has no expression for the model's column `{}`", shorten(column)),
+                        ),
+                    }
+                }
+                inputs
+            }
+        }
+    }
+}
+
+/// Reports an input that is a feature or attribute with the name of another column than its own.
+fn check_name(input: &Source, column: &str, number: usize, columns: &[String], problems: &Problems<'_>) {
+    let text = input.value.trim();
+    let Some(name) = text.strip_prefix("features.").or_else(|| text.strip_prefix("payment.")) else { return };
+    if name != column
+        && let Some(other) = columns.iter().position(|column| column == name)
+    {
+        let message = format_args!(
+            "is `{}`, but column {number} of the model is `{}`; `{name}` is its column {}",
+            shorten(text),
+            shorten(column),
+            other + 1
+        );
+        problems.report_by_now(input.place.span.start, &input.place, message);
+    }
 }
 
 fn bytes_of<'b>(file: &Located<&str>, bundle: &'b Bundle) -> Result<&'b [u8], String> {

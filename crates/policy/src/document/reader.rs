@@ -37,6 +37,11 @@ impl<'d> Node<'d> {
         }
     }
 
+    /// Whether the value is a table.
+    pub(crate) fn is_table(&self) -> bool {
+        self.value.as_table().is_some()
+    }
+
     /// Reads a table with known keys.
     pub(crate) fn table(self) -> Option<Table<'d>> {
         let problems = self.problems;

@@ -246,15 +246,18 @@ impl Program {
 
     /// Runs all steps. `then` gets all cells.
     pub(super) fn run<T>(&self, row: &[f32], then: impl FnOnce(&[f32]) -> T) -> T {
-        // Small programs need not clear the whole stack.
+        // Small programs need not clear as much of the stack.
         match self.cells {
-            0..=256 => self.run_in(&mut [0.0; 256], row, then),
-            257..=2048 => self.run_in(&mut [0.0; 2048], row, then),
-            _ => self.run_in(&mut [0.0; CELLS_MAX], row, then),
+            0..=256 => self.run_in::<256, T>(row, then),
+            257..=2048 => self.run_in::<2048, T>(row, then),
+            _ => self.run_in::<CELLS_MAX, T>(row, then),
         }
     }
 
-    fn run_in<T>(&self, cells: &mut [f32], row: &[f32], then: impl FnOnce(&[f32]) -> T) -> T {
+    /// Not inlined, so that only a program with many cells has a large frame on the stack.
+    #[inline(never)]
+    fn run_in<const CELLS: usize, T>(&self, row: &[f32], then: impl FnOnce(&[f32]) -> T) -> T {
+        let mut cells = [0.0; CELLS];
         cells[..row.len()].copy_from_slice(row);
         for Step { how, to } in &self.steps {
             let (before, out) = cells.split_at_mut(to.start);

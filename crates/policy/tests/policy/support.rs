@@ -46,6 +46,12 @@ pub(crate) fn model(coefficients: &[f32]) -> Vec<u8> {
     [field(7, &graph), field(8, &operators)].concat()
 }
 
+/// Like [`model`], with names of the columns in the file's metadata.
+pub(crate) fn named_model(coefficients: &[f32], names: &[&str]) -> Vec<u8> {
+    let entry = [field(1, b"feature_names"), field(2, names.join("\n").as_bytes())].concat();
+    [model(coefficients), field(14, &entry)].concat()
+}
+
 /// A length-delimited protobuf field of fewer than 2^14 bytes.
 fn field(number: u8, content: &[u8]) -> Vec<u8> {
     let length = content.len();

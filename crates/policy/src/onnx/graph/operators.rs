@@ -1,6 +1,6 @@
 //! What each supported operator of a graph calculates.
 
-use super::super::program::{COEFFICIENTS_MAX, Each, Fold, How, Norm, Operand, Scorer, Span, Two, order};
+use super::super::program::{CELLS_MAX, COEFFICIENTS_MAX, Each, Fold, How, Norm, Operand, Scorer, Span, Two, order};
 use super::super::scaler::Scaler;
 use super::super::{LoadError, classes};
 use super::{Found, Linear, Loading, ML_DOMAIN, NodeProto, Operator, Transform, Trees, Value, type_name};
@@ -27,6 +27,9 @@ impl Loading {
         if (domain, kind) == ("", "Constant") {
             return constant(operator).map(|tensor| vec![Value::Constant(Rc::new(tensor))]);
         }
+        if let (("", "ConstantOfShape"), Some(Some(Value::Constant(shape)))) = ((domain, kind), values.first()) {
+            return constant_of_shape(operator, shape).map(|tensor| vec![Value::Constant(Rc::new(tensor))]);
+        }
         let Some(Some(first)) = values.first().cloned() else { return Err(operator.error("it has no inputs")) };
         if let Some(each) = each(domain, kind, operator) {
             self.only(operator, &values)?;
@@ -39,6 +42,12 @@ impl Loading {
             ("", "Identity" | "Dropout") => first,
             ("", "Cast") => self.cast(operator, first)?,
             ("", "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze") => self.reshape(operator, kind, first, &values)?,
+            ("", "Shape") => {
+                let length = self.cells(operator, &first)?.length;
+                #[expect(clippy::cast_precision_loss, reason = "a row has few numbers")]
+                let values = vec![1.0, length as f32];
+                Value::Constant(Rc::new(Tensor { dims: vec![2], values, is_whole: true }))
+            }
             ("", "Clip") => self.clip(operator, &first, &values)?,
             ("", "Where") => self.choose(operator, &values)?,
             ("", "Concat") => {
@@ -185,6 +194,9 @@ impl Loading {
             if let Some(same) = same {
                 return Ok(same.clone());
             }
+        }
+        if values.iter().all(|value| matches!(value, Some(Value::Constant(_)))) {
+            return Err(operator.error("it reads only constants"));
         }
         let mut operands = Vec::with_capacity(values.len());
         for value in values {
@@ -463,6 +475,7 @@ fn is_supported(domain: &str, kind: &str) -> bool {
                         | "Clip"
                         | "Concat"
                         | "Constant"
+                        | "ConstantOfShape"
                         | "Dropout"
                         | "Exp"
                         | "Flatten"
@@ -484,6 +497,7 @@ fn is_supported(domain: &str, kind: &str) -> bool {
                         | "ReduceSum"
                         | "Relu"
                         | "Reshape"
+                        | "Shape"
                         | "Sigmoid"
                         | "Sign"
                         | "Softmax"
@@ -578,6 +592,23 @@ fn constant(operator: &mut Operator) -> Result<Tensor, LoadError> {
     }
     let values = whole(operator.ints("value_ints"));
     Ok(Tensor { dims: vec![values.len()], values, is_whole: true })
+}
+
+/// A constant of as many equal numbers as a row has. `Shape` gives rows a height of 1.
+fn constant_of_shape(operator: &mut Operator, shape: &Tensor) -> Result<Tensor, LoadError> {
+    let value = match operator.tensor("value")?.map(|tensor| tensor.values) {
+        None => 0.0,
+        Some(values) => values.first().copied().unwrap_or_default(),
+    };
+    let [height, length] = shape.values.as_slice() else {
+        return Err(operator.error(format!("its shape has {} numbers, expected 2", shape.values.len())));
+    };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as bounded as a row")]
+    let length = (height * length).max(0.0) as usize;
+    if length > CELLS_MAX {
+        return Err(operator.error(format!("it makes {length} numbers, but the limit is {CELLS_MAX}")));
+    }
+    Ok(Tensor { dims: vec![1, length], values: vec![value; length], is_whole: false })
 }
 
 /// A list of numbers that the file has as floats or as whole numbers.

@@ -76,3 +76,38 @@ fn what_is_not_one_sum_is_not_explained() {
         assert_eq!(model.contributions(&row, &mut Contributions::new()), Err(Unexplained::NotASum));
     }
 }
+
+#[test]
+fn damaged_files_are_refused_or_answer_but_never_panic() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/onnx/exported");
+    let mut paths: Vec<_> =
+        std::fs::read_dir(folder).expect("the models").map(|entry| entry.expect("a file").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "onnx"));
+    paths.sort();
+    assert!(paths.len() >= 35, "{} models", paths.len());
+    let mut random = 1_u64;
+    let mut next = |below: usize| {
+        // Knuth's MMIX generator. Its high bits are good enough to choose places to damage.
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(random >> 33).expect("31 bits") % below
+    };
+    let (mut loaded, mut found) = (0, Contributions::new());
+    for path in paths {
+        let file = std::fs::read(path).expect("a model");
+        for _ in 0..200 {
+            let mut damaged = file.clone();
+            for _ in 0..=next(3) {
+                let at = next(damaged.len());
+                damaged[at] ^= u8::try_from(1 + next(255)).expect("a byte");
+            }
+            if let Ok(model) = Model::load(&damaged) {
+                loaded += 1;
+                let row: Vec<f32> =
+                    [0.5, f32::NAN, -1.0, f32::INFINITY].iter().copied().cycle().take(model.inputs()).collect();
+                let _answer = model.probability(&row);
+                let _explained = model.contributions(&row, &mut found);
+            }
+        }
+    }
+    assert!(loaded > 500, "{loaded} loaded");
+}

@@ -128,10 +128,7 @@ fn rows_are_combined_element_by_element_or_with_one_number() {
     check_draft(&draft("Div", &["X", "c"], &[2.0, 4.0]), "0.5 0.2 -> 0.75\n nan 0 -> none");
     check_draft(&draft("Max", &["X", "c"], &[0.1, 0.02]), "0.5 0 -> 0.7\n nan 0 -> none");
     refused(&draft("Add", &["X", "c"], &[1.0; 3]), "node #0 (Add): it combines rows of 2 and 3 numbers");
-    refused(
-        &draft("Add", &["c", "c"], &[1.0; 2]),
-        "node #1 (LinearRegressor): it reads a constant where a value of the row is expected",
-    );
+    refused(&draft("Add", &["c", "c"], &[1.0; 2]), "node #0 (Add): it reads only constants");
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Broken and hostile model files are refused, within bounds on time and memory.
 
-use super::super::message::NodeProto;
+use super::super::message::{AttributeProto, NodeProto, TensorProto};
 use super::super::{MODEL_BYTES_MAX, Model, TREE_DEPTH_MAX, TREE_NODES_MAX, TREES_MAX};
-use super::draft::{Draft, ints};
-use super::refused;
+use super::draft::{Draft, int, ints};
+use super::{check_draft, refused};
 use std::fmt::Write;
 
 const STUMP: &str = "classifier NONE\n tree\n 0: x0 LT 0.5 ? 1 : 2\n 1: 0.25\n 2: 0.75";
@@ -210,4 +210,82 @@ fn deeply_nested_files_are_refused() {
         nested.splice(0..0, [0x3a, length]);
     }
     assert!(Model::load(&nested).is_err());
+}
+
+/// A `TreeEnsemble` of version 5: one branch on a set and one of order.
+fn ensemble() -> Draft {
+    let mut draft = Draft::new("TreeEnsemble", 2);
+    draft.operator_sets = vec![("ai.onnx.ml", 5)];
+    draft.set("tree_roots", ints(&[0]));
+    draft.set("nodes_featureids", ints(&[0, 1]));
+    draft.set("nodes_splits", tensor(1, &[0.0, 0.5]));
+    draft.set("nodes_modes", tensor(2, &[6.0, 1.0]));
+    draft.set("nodes_truenodeids", ints(&[0, 1]));
+    draft.set("nodes_trueleafs", ints(&[1, 1]));
+    draft.set("nodes_falsenodeids", ints(&[1, 2]));
+    draft.set("nodes_falseleafs", ints(&[0, 1]));
+    draft.set("membership_values", tensor(1, &[2.0, 5.0]));
+    draft.set("leaf_targetids", ints(&[0, 0, 0]));
+    draft.set("leaf_weights", tensor(1, &[0.25, 0.5, 0.75]));
+    draft
+}
+
+/// A list as a tensor of floats (1) or bytes (2).
+#[expect(clippy::cast_possible_truncation, reason = "the values are small")]
+fn tensor(data_type: i32, values: &[f32]) -> AttributeProto {
+    let tensor = TensorProto {
+        dims: vec![i64::try_from(values.len()).expect("few")],
+        data_type,
+        float_data: if data_type == 1 { values.to_vec() } else { Vec::new() },
+        int32_data: if data_type == 1 { Vec::new() } else { values.iter().map(|value| *value as i32).collect() },
+        ..TensorProto::default()
+    };
+    AttributeProto { t: Some(tensor), ..AttributeProto::default() }
+}
+
+#[test]
+fn an_ensemble_of_version_5_answers_by_set_and_by_order() {
+    let answers = "2 9 -> 0.25\n 5 0 -> 0.25\n 4 0 -> 0.5\n 4 0.5 -> 0.75\n nan 0 -> 0.5\n 2 nan -> 0.25";
+    check_draft(&ensemble(), answers);
+    let mut missing = ensemble();
+    missing.set("nodes_missing_value_tracks_true", ints(&[1, 1]));
+    check_draft(&missing, "nan 0 -> 0.25\n 4 nan -> 0.5\n 4 1 -> 0.75");
+}
+
+#[test]
+fn broken_ensembles_of_version_5_are_refused() {
+    let broken = |change: &dyn Fn(&mut Draft), problem: &str| {
+        let mut draft = ensemble();
+        change(&mut draft);
+        refused(&draft, &format!("node #0 (TreeEnsemble): {problem}"));
+    };
+    broken(&|draft| draft.get("nodes_falsenodeids").ints[0] = 0, "node 0 of tree 0 leads back to itself");
+    broken(&|draft| draft.get("nodes_falsenodeids").ints[0] = 7, "tree 0 leads to branch 7, but there are 2");
+    broken(&|draft| draft.get("nodes_truenodeids").ints[1] = -1, "tree 0 leads to leaf -1, but there are 3");
+    broken(&|draft| draft.get("tree_roots").ints[0] = 2, "tree 0 leads to branch 2, but there are 2");
+    broken(&|draft| draft.get("tree_roots").ints.clear(), "it has 0 trees, expected 1..=4096");
+    broken(&|draft| draft.get("nodes_featureids").ints[1] = 2, "branch 1 reads column 2, but the input has 2 columns");
+    broken(&|draft| draft.get("leaf_targetids").ints[2] = 1, "leaf 2 is for target 1 of 1");
+    broken(
+        &|draft| draft.set("nodes_modes", tensor(2, &[6.0, 6.0])),
+        "branch 1 asks for a set that membership_values does not have",
+    );
+    broken(
+        &|draft| draft.set("nodes_modes", tensor(2, &[1.0, 1.0])),
+        "membership_values has more sets than branches ask for",
+    );
+    broken(
+        &|draft| draft.set("nodes_splits", tensor(1, &[0.0])),
+        "nodes_splits has 1 values, but nodes_featureids has 2",
+    );
+    broken(
+        &|draft| draft.set("leaf_weights", tensor(1, &[0.0, f32::NAN, 0.0])),
+        "leaf_weights[1] is NaN, but it must be finite",
+    );
+    broken(
+        &|draft| draft.set("aggregate_function", int(3)),
+        "aggregate_function is 3, expected 0 (AVERAGE) or 1 (SUM)",
+    );
+    broken(&|draft| draft.set("post_transform", int(4)), "post_transform is 4, expected 0 (NONE) or 2 (LOGISTIC)");
+    broken(&|draft| draft.set("n_targets", int(0)), "it has 0 targets, expected 1..=64");
 }

@@ -56,5 +56,5 @@ fn logarithms_and_tangents_are_those_of_the_platform_to_single_precision_and_mor
     assert_eq!((pow(-2.0, 3.0), pow(-2.0, -1.0), pow(f64::NAN, 0.0)), (-8.0, -0.5, 1.0));
     assert!(pow(-2.0, 0.5).is_nan());
     assert!((exp(700.0) / 700.0_f64.exp() - 1.0).abs() < 1e-14);
-    assert_eq!(exp(710.0), f64::INFINITY);
+    assert!(exp(710.0).is_infinite());
 }

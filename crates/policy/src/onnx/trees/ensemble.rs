@@ -38,9 +38,8 @@ struct Lists {
 
 pub(super) fn read(operator: &mut Operator, inputs: usize) -> Result<Ensemble, LoadError> {
     let targets = operator.int("n_targets", 1);
-    let targets = match usize::try_from(targets) {
-        Ok(count @ 1..=TARGETS_MAX) => count,
-        _ => return Err(operator.error(format!("it has {targets} targets, expected 1..={TARGETS_MAX}"))),
+    let Ok(targets @ 1..=TARGETS_MAX) = usize::try_from(targets) else {
+        return Err(operator.error(format!("it has {targets} targets, expected 1..={TARGETS_MAX}")));
     };
     let transform = match operator.int("post_transform", 0) {
         0 => Transform::None,

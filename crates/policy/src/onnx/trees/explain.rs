@@ -216,6 +216,7 @@ struct Passed<const POINTS: usize> {
     column: usize,
     z: f64,
     o: f64,
+    inverse: [f64; POINTS],
     /// The product of the factors of all other columns.
     without: [f64; POINTS],
 }
@@ -234,18 +235,32 @@ impl<'a, const POINTS: usize> Walking<'a, POINTS> {
         for point in 0..POINTS {
             without[point] = product[point] * inverse[point];
         }
-        let passed = Passed { column, z, o, without };
+        let passed = Passed { column, z, o, inverse, without };
         let mut sums = [0.0; POINTS];
         let [yes, no] = node.children;
         let [share_of_yes, share_of_no] = node.ratios;
-        let mut contribution = self.side(&passed, yes, share_of_yes, f64::from(u8::from(is_yes)), &mut sums);
-        contribution += self.side(&passed, no, share_of_no, f64::from(u8::from(!is_yes)), &mut sums);
+        let [yes_is_followed, no_is_followed] = [is_yes, !is_yes].map(|is_followed| f64::from(u8::from(is_followed)));
+        let nodes = self.nodes;
+        let leaves = [&nodes[yes as usize], &nodes[no as usize]];
+        let mut contribution = 0.0;
+        if leaves.iter().all(|child| child.is_leaf()) {
+            // Half of the branches of a tree are such, and need no factors of their own.
+            let [yes, no] = leaves.map(|leaf| leaf.ratios[0]);
+            let unknown = z * (share_of_yes * yes + share_of_no * no);
+            let known = o * (yes_is_followed * yes + no_is_followed * no);
+            for point in 0..POINTS {
+                sums[point] = without[point] * (unknown * self.rule.rests[point] + known * self.rule.points[point]);
+                contribution += without[point];
+            }
+            contribution *= known - unknown;
+        } else {
+            contribution += self.side(&passed, yes, share_of_yes, yes_is_followed, &mut sums);
+            contribution += self.side(&passed, no, share_of_no, no_is_followed, &mut sums);
+        }
         // What the branches above on this column added for the leaves below is replaced.
         for point in 0..POINTS {
             contribution -= (o - z) * sums[point] * inverse[point];
         }
-        self.weights[column] = [z, o];
-        self.inverses[column] = inverse;
         self.contributions[column] += contribution;
         sums
     }
@@ -286,6 +301,8 @@ impl<'a, const POINTS: usize> Walking<'a, POINTS> {
             self.weights[passed.column] = [z, o];
             self.inverses[passed.column] = inverse;
             let below = self.below(child, &product);
+            self.weights[passed.column] = [passed.z, passed.o];
+            self.inverses[passed.column] = passed.inverse;
             for point in 0..POINTS {
                 sum_without += below[point] * inverse[point];
                 sums[point] += below[point];

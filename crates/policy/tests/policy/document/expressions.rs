@@ -1,10 +1,10 @@
 //! Features, rules, models, and the expressions in them.
 
-use expect_test::expect;
+use expect_test::{Expect, expect};
 use policy::{Bundle, Policy};
 
 use super::{BASE, check, problems};
-use crate::support::{bundle, bundle_with, listed};
+use crate::support::{bundle, bundle_with, listed, named_model};
 
 #[test]
 fn a_feature_is_one_thing() {
@@ -283,5 +283,67 @@ fn what_is_kept_in_the_clear_is_not_personal() {
         &expect![[r#"
         policy.toml:45:9: streams.spend.value: reads the personal attribute `phone`, but a record's value is kept in the clear
     "#]],
+    );
+}
+
+/// Checks the problems of a policy whose model names its columns `amount`, `spend_1d` and `is_large`.
+#[track_caller]
+fn check_inputs(inputs: &str, expected: &Expect) {
+    let from = r#"inputs = ["payment.amount", "features.spend_1d", "payment.amount > 5"]"#;
+    assert!(BASE.contains(from));
+    let document = BASE.replacen(from, inputs, 1);
+    let model = named_model(&[0.0; 3], &["amount", "spend_1d", "is_large"]);
+    let files = [("policy.toml", document.into_bytes()), ("models/fraud.onnx", model)];
+    let bundle = Bundle::new(files.map(|(name, bytes)| (name.to_owned(), bytes))).expect("a bundle");
+    match Policy::compile(&bundle) {
+        Ok(policy) => expected.assert_eq(&format!("{:?}\n", policy.models()[0].inputs)),
+        Err(problems) => expected.assert_eq(&listed(&problems)),
+    }
+}
+
+#[test]
+fn inputs_may_be_named_by_the_columns_of_the_model() {
+    check_inputs(
+        r#"inputs = { is_large = "payment.amount > 5", spend_1d = "features.spend_1d", amount = "payment.amount" }"#,
+        &expect![[r#"
+            ["payment.amount", "features.spend_1d", "payment.amount > 5"]
+        "#]],
+    );
+    check_inputs(
+        r#"inputs = { is_large = "payment.amount > 5", spend = "features.spend_1d", amount = "payment.amount" }"#,
+        &expect![[r#"
+            policy.toml:50:10: models.fraud.inputs: has no expression for the model's column `spend_1d`
+            policy.toml:50:45: models.fraud.inputs.spend: the model has no column of this name
+        "#]],
+    );
+    check_inputs(
+        r#"inputs = ["features.spend_1d", "payment.amount", "payment.amount > 5"]"#,
+        &expect![[r#"
+        policy.toml:50:11: models.fraud.inputs[0]: is `features.spend_1d`, but column 1 of the model is `amount`; `spend_1d` is its column 2
+        policy.toml:50:32: models.fraud.inputs[1]: is `payment.amount`, but column 2 of the model is `spend_1d`; `amount` is its column 1
+    "#]],
+    );
+    check_inputs(
+        r#"inputs = ["payment.amount", "features.spend_1d"]"#,
+        &expect![[r#"
+        policy.toml:50:10: models.fraud.inputs: has 2 items, but the model has 3 inputs; the next one is `is_large`
+    "#]],
+    );
+    check_inputs(
+        r#"inputs = 5"#,
+        &expect![[r#"
+        policy.toml:50:10: models.fraud.inputs: is an integer, expected an array
+    "#]],
+    );
+}
+
+#[test]
+fn inputs_cannot_be_named_if_the_model_has_no_names() {
+    check(
+        r#"["payment.amount", "features.spend_1d", "payment.amount > 5"]"#,
+        r#"{ amount = "payment.amount" }"#,
+        &expect![[r#"
+            policy.toml:50:10: models.fraud.inputs: names the columns, but the model's file does not; write a list in their order, or add their names to the file's metadata as `feature_names`
+        "#]],
     );
 }
