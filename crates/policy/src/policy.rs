@@ -12,8 +12,8 @@ use crate::onnx::Model;
 use crate::problem::{Age, Problem, Problems, Warning};
 use crate::reason::Codes;
 use crate::spec::{
-    AccountTemplate, Entity, FeatureSpec, FileMapping, LedgerSpec, ModelSpec, PaymentType, PolicyTest, Rule, StreamSpec,
-    Thresholds,
+    AccountTemplate, Entity, FeatureSpec, FileMapping, LedgerSpec, ModelSpec, PaymentType, PolicyTest, Rule,
+    StreamSpec, Thresholds,
 };
 
 /// A policy that was checked and compiled. It is immutable, and any number of threads may share it.

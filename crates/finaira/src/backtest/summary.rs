@@ -282,6 +282,7 @@ fn failure_kind(failure: &Failure) -> String {
         | FailureCause::Overflow
         | FailureCause::DivisionByZero
         | FailureCause::InvalidConversion
+        | FailureCause::NotFound
         | FailureCause::Mistyped
         | FailureCause::NoProbability
         | FailureCause::SameAccount => failure.to_string(),

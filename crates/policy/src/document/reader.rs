@@ -220,7 +220,12 @@ pub(crate) fn millionths(value: &DeValue<'_>) -> Result<u32, String> {
     let written = match value {
         DeValue::Float(float) => float.as_str(),
         DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
-        _ => return Err(unexpected(value, EXPECTED)),
+        DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Array(_)
+        | DeValue::Table(_) => return Err(unexpected(value, EXPECTED)),
     };
     let wrong = || format!("is {}, expected {EXPECTED}", shorten(written));
     let (whole, decimals) = written.split_once('.').unwrap_or((written, ""));

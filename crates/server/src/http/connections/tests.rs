@@ -175,7 +175,7 @@ async fn a_body_that_nobody_needs_is_read_or_the_answer_says_that_the_connection
     // Two requests without a credential; the body of the first one comes a little later than its head.
     let mut socket = open();
     socket.write_all(head(2, "").as_bytes()).unwrap();
-    std::thread::sleep(Duration::from_millis(20));
+    tokio::time::sleep(Duration::from_millis(20)).await;
     socket.write_all(b"{}").unwrap();
     socket.write_all(format!("{}{{}}", head(2, "Connection: close\r\n")).as_bytes()).unwrap();
     let answers = rest(&socket);
