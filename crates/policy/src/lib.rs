@@ -12,6 +12,9 @@
 //! record the payment: neither is ever skipped silently. The codes of the system's own reasons are in [`reason`]; what
 //! they mean and what to do is in `docs/reasons.md`.
 //!
+//! The document may contain tests: payments of a history, a payment, and the decision that is expected. `engine` runs them
+//! whenever a policy is checked or uploaded.
+//!
 //! # The document
 //!
 //! This is a complete `policy.toml`. Names have 1 to 64 characters of `a-z 0-9 _` and start with a letter. The bounds

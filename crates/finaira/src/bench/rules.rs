@@ -17,8 +17,8 @@ use crate::backtest::table::thousands;
 use crate::stdio::outln;
 
 const RULES: usize = 100;
-/// Payments that fill the windows before anything is measured.
-const HISTORY: u64 = 50_000;
+/// Payments that fill the windows before anything is measured, for each payment of a pass.
+const HISTORY: u64 = 5;
 const CUSTOMERS: u64 = 2_000;
 /// How often all payments are measured. The median counts.
 const PASSES: u64 = 5;
@@ -70,13 +70,14 @@ pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
 
 fn measure(count: u64) -> anyhow::Result<Cost> {
     let (mut with, mut without) = (Bench::new(&document(RULES))?, Bench::new(&document(0))?);
-    for number in 0..HISTORY {
+    let history = count * HISTORY;
+    for number in 0..history {
         with.decide(number)?;
         without.decide(number)?;
     }
     let (mut with_ns, mut without_ns, mut matches) = (Vec::new(), Vec::new(), 0);
     for pass in 0..PASSES {
-        let first = HISTORY + pass * count;
+        let first = history + pass * count;
         matches += with.pass(first, count, &mut with_ns)?;
         let matches_without = without.pass(first, count, &mut without_ns)?;
         ensure!(matches_without == 0, "a policy without rules gives no reasons");

@@ -42,6 +42,23 @@ fn single_transfers_with_access_tokens_succeed() {
 }
 
 #[test]
+fn rules_take_a_part_of_a_decision() {
+    let output = Command::new(env!("CARGO_BIN_EXE_finaira"))
+        .args(["bench", "rules", "--count", "200", "--json"])
+        .output()
+        .expect("the binary runs");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}\n{stdout}", String::from_utf8_lossy(&output.stderr));
+    let figures: Value = serde_json::from_str(stdout.lines().last().expect("a last line")).expect("JSON");
+    assert_eq!((&figures["rules"], &figures["payments"]), (&json!(100), &json!(200)), "{figures}");
+    let [with, without, matches] =
+        ["with_rules_ns", "without_rules_ns", "matches_milli"].map(|name| figures[name].as_u64().expect("a number"));
+    assert!(0 < without && without < with, "100 rules take time: {figures}");
+    assert!(matches > 100, "rules match some of the payments: {figures}");
+    assert!(stdout.contains("100 rules over 20 features, 200 different payments"), "{stdout}");
+}
+
+#[test]
 fn access_tokens_are_verified_once_and_then_known() {
     let output = Command::new(env!("CARGO_BIN_EXE_finaira"))
         .args(["bench", "tokens", "--count", "300", "--json"])

@@ -39,8 +39,8 @@
 //!   a name of the IANA database, which is compiled in, so that every machine gives the same answer
 //!   ([`time_zone_data`] is its version). Durations can also be written in days: `duration("7d12h")`.
 //! - `int(d)` drops the fraction; a double outside the range of `int` is an error.
-//! - The pattern of `matches` is a constant in the syntax of RE2. It is compiled to an automaton that reads each byte
-//!   of the string once.
+//! - The pattern of `matches` is a constant in the syntax of RE2. It is compiled to an automaton of at most 256 KiB that
+//!   reads each byte of the string once; 256 bytes of it count as a step.
 //!
 //! # Bounds
 //!

@@ -7,9 +7,9 @@ use regex_automata::dfa::dense::{Builder, Config, DFA};
 use regex_automata::util::syntax;
 
 /// Most bytes of one automaton.
-const AUTOMATON_BYTES_MAX: usize = 1 << 20;
+const AUTOMATON_BYTES_MAX: usize = 1 << 18;
 /// Most bytes that making one automaton may take.
-const WORK_BYTES_MAX: usize = 4 << 20;
+const WORK_BYTES_MAX: usize = 1 << 20;
 /// Most bytes of the automaton that a pattern is first translated to.
 const STATES_BYTES_MAX: usize = 1 << 20;
 
@@ -31,6 +31,11 @@ impl Pattern {
             .syntax(syntax::Config::new().nest_limit(64))
             .build(&with_ascii_classes(pattern));
         built.map(Self).map_err(|error| explain(&error))
+    }
+
+    /// The memory that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.memory_usage()
     }
 
     /// Whether any part of the text matches.
@@ -144,7 +149,7 @@ mod tests {
                 "the regular expression cannot be read: invalid repetition count range, the start must be <= the end",
             ),
             (r"(a)\1", "the regular expression cannot be read: backreferences are not supported"),
-            ("(a{1000}){1000}", "the regular expression needs more than 1048576 bytes; use a simpler one"),
+            ("(a{1000}){1000}", "the regular expression needs more than 262144 bytes; use a simpler one"),
             (
                 r"\",
                 "the regular expression cannot be read: incomplete escape sequence, reached end of pattern prematurely",

@@ -101,6 +101,12 @@ mod tests {
     }
 
     #[test]
+    fn the_version_of_the_database_is_known() {
+        // A new version may change decisions that depend on a time zone, so an update says so here.
+        assert_eq!(time_zone_data(), "2026f");
+    }
+
+    #[test]
     fn unknown_zones_are_refused() {
         for (zone, near) in [
             ("Europe/Berln", "; did you mean 'Europe/Berlin'?"),

@@ -234,6 +234,7 @@ fn reason() -> impl Strategy<Value = Reason> {
     let part = prop_oneof![name().prop_map(Part::Rule), name().prop_map(Part::Model), any::<u16>().prop_map(Part::Leg)];
     let cause = prop_oneof![
         Just(FailureCause::DivisionByZero),
+        Just(FailureCause::NotFound),
         any::<i64>().prop_map(FailureCause::NegativeAmount),
         ".{0,10}".prop_map(|path| FailureCause::Missing(path.into())),
     ];

@@ -1,13 +1,14 @@
 //! Conversions between types.
 
 use cel::common::ast::IdedExpr;
+use types::Timestamp;
 
 use super::super::calendar::parse_duration;
 use super::super::code::{DoubleOp, IntOp};
 use super::super::dynamic::AnyOp;
 use super::super::text::TextOp;
 use super::super::typed::{Code, Expr, Static};
-use super::super::{CompileError, Moment, Type};
+use super::super::{CompileError, Moment, Type, Value};
 use super::{Checker, Node, TEXT_STEPS};
 
 /// What the function `name` gives, and what it takes.
@@ -48,6 +49,11 @@ impl Checker<'_> {
         }
         // A literal that cannot be read is a mistake whatever the row is.
         if let Code::Text(Expr::Const(text)) = &code {
+            // Earlier releases read a few more forms of a literal, such as the offset +01.
+            if let (Type::Time, None, Ok(time)) = (to, Moment::parse(text), text.parse::<Timestamp>()) {
+                let constant = Node::constant(Value::Time(time.into()), at);
+                return constant.ok_or_else(|| self.error(at, "expected a constant"));
+            }
             self.check_literal(to, text, value_at)?;
         }
         let cost = if ty == Type::Text { TEXT_STEPS } else { 1 };

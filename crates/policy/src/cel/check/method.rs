@@ -35,6 +35,9 @@ pub(super) const METHODS: [&str; 21] = [
     "getFullYear",
 ];
 
+/// The memory of a regular expression that counts as a step.
+const PATTERN_BYTES_PER_STEP: usize = 256;
+
 type TextTest = fn(Expr<Text>, Expr<Text>) -> BoolOp;
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "a type that a method does not list is refused")]
@@ -135,8 +138,10 @@ impl Checker<'_> {
             return Err(self.error(source.at, message));
         };
         let pattern = Pattern::new(source_text).map_err(|message| self.error(source.at, message))?;
+        // The bound on the steps of a policy is thereby also one on the memory that its patterns take together.
+        let memory_steps = u32::try_from(pattern.bytes() / PATTERN_BYTES_PER_STEP).unwrap_or(u32::MAX);
         let code = Code::Bool(Expr::op(BoolOp::Matches(text, Box::new(pattern))));
-        Ok(self.node(code, at, steps.more(TEXT_STEPS)))
+        Ok(self.node(code, at, steps.more(TEXT_STEPS.saturating_add(memory_steps))))
     }
 
     fn time_part(

@@ -217,6 +217,7 @@ fn times_are_in_utc() {
         payment.at.getMinutes()                 => 30
         payment.at.getSeconds()                 => 45
         timestamp('2024-02-29T00:00:00+01:00').getDate()        => 28
+        timestamp('2024-02-29T00:00:00+01').getDate()           => 28
         timestamp('2024-12-31T00:00:00Z').getDayOfYear()        => 365
         timestamp('2100-03-01T00:00:00Z').getDayOfYear()        => 59
         timestamp('1970-01-01T00:00:00Z').getDayOfWeek()        => 4
