@@ -16,6 +16,7 @@ use std::rc::Rc;
 
 use types::shorten;
 
+mod learned;
 mod operators;
 
 /// Most nodes of a graph. scikit-learn's exporter writes about thirty per tree of an isolation forest.
