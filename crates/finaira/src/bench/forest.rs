@@ -152,9 +152,9 @@ impl Message {
 
     fn varint(&mut self, mut value: u64) {
         while value >= 128 {
-            self.0.push((value % 128) as u8 | 128);
-            value /= 128;
+            self.0.push(value.to_le_bytes()[0] | 128);
+            value >>= 7;
         }
-        self.0.push(value as u8);
+        self.0.push(value.to_le_bytes()[0]);
     }
 }

@@ -70,8 +70,9 @@ pub(super) fn score(settings: &Settings) -> anyhow::Result<()> {
     let mut answers = None;
     let ns = fastest(&rows, || {
         let found = rows.iter().map(|row| model.probability(row));
-        let (count, sum) = found.flatten().fold((0_u32, 0.0), |(count, sum), answer| (count + 1, sum + answer));
-        ensure!(*answers.get_or_insert((count, sum)) == (count, sum), "a pass has other answers than the first");
+        let (count, sum) = found.flatten().fold((0_u32, 0.0_f64), |(count, sum), answer| (count + 1, sum + answer));
+        let found = (count, sum.to_bits());
+        ensure!(*answers.get_or_insert(found) == found, "a pass has other answers than the first");
         Ok(())
     })?;
     report(settings, "score", &name, ns)
@@ -87,12 +88,12 @@ pub(super) fn explain(settings: &Settings) -> anyhow::Result<()> {
     let mut found = Contributions::new();
     let mut scores = None;
     let ns = fastest(&rows, || {
-        let mut sum = 0.0;
+        let mut sum = 0.0_f64;
         for row in &rows {
             model.contributions(row, &mut found)?;
             sum += found.score();
         }
-        ensure!(*scores.get_or_insert(sum) == sum, "a pass has other contributions than the first");
+        ensure!(*scores.get_or_insert(sum.to_bits()) == sum.to_bits(), "a pass has other contributions than the first");
         Ok(())
     })?;
     report(settings, "explain", &name, ns)

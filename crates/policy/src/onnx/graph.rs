@@ -14,8 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
+use prost::Message as _;
 use types::shorten;
 
+mod learned;
 mod operators;
 
 /// Most nodes of a graph. scikit-learn's exporter writes about thirty per tree of an isolation forest.
@@ -106,7 +108,7 @@ fn read(file: &ModelProto) -> Result<Loaded, LoadError> {
     if !(1..=INPUTS_MAX).contains(&width) {
         return Err(LoadError::Graph(format!("the inputs have {width} columns together, expected 1..={INPUTS_MAX}")));
     }
-    let columns = columns(file, &inputs, width)?;
+    let columns = columns(file, &inputs, width);
     let outputs = decode_list::<ValueInfoProto>("outputs", &graph.output, ITEMS_MAX)?;
     let mut loading = Loading::new(&inputs, constants)?;
     let needed = needed(&nodes, &outputs);
@@ -268,7 +270,14 @@ impl Loading {
     fn end(&mut self, outputs: &[ValueInfoProto]) -> Result<End, LoadError> {
         let candidates = candidates(outputs);
         let is_scores = |name: &&&str| matches!(self.values.get(**name), Some(Value::Cells(_) | Value::Scores(_)));
-        let (value, name) = match candidates.iter().filter(is_scores).collect::<Vec<_>>().as_slice() {
+        // Several outputs may have the scores of one model.
+        let model_of = |name: &&str| match self.values.get(*name) {
+            Some(Value::Scores(model)) => Some(*model),
+            Some(Value::Cells(_) | Value::Constant(_) | Value::Label) | None => None,
+        };
+        let mut scores: Vec<_> = candidates.iter().filter(is_scores).collect();
+        scores.dedup_by(|later, first| model_of(later).is_some() && model_of(later) == model_of(first));
+        let (value, name) = match scores.as_slice() {
             [] => return Err(LoadError::Graph("no output of the graph carries the model's scores".into())),
             [name] => (self.values.get(**name).cloned(), **name),
             [name, other, ..] => {
@@ -350,22 +359,19 @@ impl Input {
     }
 }
 
-/// The names of the columns, if the file has them: in its metadata, or as the names of inputs with one column each.
-fn columns(file: &ModelProto, inputs: &[Input], width: usize) -> Result<Option<Vec<String>>, LoadError> {
-    let metadata = decode_list::<StringStringEntryProto>("entries of metadata", &file.metadata_props, ITEMS_MAX)?;
-    if let Some(entry) = metadata.into_iter().find(|entry| entry.key == FEATURE_NAMES) {
+/// The names of the columns, if the file has them: in its metadata, or as the names of inputs with one column each. Other
+/// programs may use the same key in another format, so metadata that does not name every column names none.
+fn columns(file: &ModelProto, inputs: &[Input], width: usize) -> Option<Vec<String>> {
+    let metadata = file.metadata_props.iter().take(ITEMS_MAX);
+    let mut entries = metadata.filter_map(|entry| StringStringEntryProto::decode(entry.as_slice()).ok());
+    if let Some(entry) = entries.find(|entry| entry.key == FEATURE_NAMES) {
         let names: Vec<String> = entry.value.lines().map(str::to_owned).collect();
-        return if names.len() == width {
-            Ok(Some(names))
-        } else {
-            Err(LoadError::Graph(format!(
-                "{FEATURE_NAMES} in the metadata has {} lines, expected one for each of {width} columns",
-                names.len()
-            )))
-        };
+        if names.len() == width {
+            return Some(names);
+        }
     }
     let is_named = inputs.len() > 1 && inputs.iter().all(|input| input.width == 1);
-    Ok(is_named.then(|| inputs.iter().map(|input| input.name.clone()).collect()))
+    is_named.then(|| inputs.iter().map(|input| input.name.clone()).collect())
 }
 
 /// ONNX's name of an element type.
