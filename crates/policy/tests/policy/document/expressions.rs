@@ -294,49 +294,93 @@ fn settings_of_aggregates_are_checked() {
         check("aggregate = \"sum\"", settings, expected);
     }
     assert!(BASE.contains(&feature("aggregate = \"sum\"")));
-    check_feature("aggregate = \"quantile\"", &expect![[r#"
+    check_feature(
+        "aggregate = \"quantile\"",
+        &expect![[r#"
         policy.toml:46:13: features.spend_1d.aggregate: needs `quantile`
-    "#]]);
-    check_feature("aggregate = \"quantile\"\nquantile = 1.5", &expect![[r#"
+    "#]],
+    );
+    check_feature(
+        "aggregate = \"quantile\"\nquantile = 1.5",
+        &expect![[r#"
         policy.toml:47:12: features.spend_1d.quantile: is 1.5, expected a share from 0 to 1 with at most 6 decimals, for example 0.95
-    "#]]);
-    check_feature("aggregate = \"quantile\"\nquantile = 0.1234567", &expect![[r#"
+    "#]],
+    );
+    check_feature(
+        "aggregate = \"quantile\"\nquantile = 0.1234567",
+        &expect![[r#"
         policy.toml:47:12: features.spend_1d.quantile: is 0.1234567, expected a share from 0 to 1 with at most 6 decimals, for example 0.95
-    "#]]);
-    check_feature("aggregate = \"quantile\"\nquantile = \"median\"", &expect![[r#"
+    "#]],
+    );
+    check_feature(
+        "aggregate = \"quantile\"\nquantile = \"median\"",
+        &expect![[r#"
         policy.toml:47:12: features.spend_1d.quantile: is a string, expected a share from 0 to 1 with at most 6 decimals, for example 0.95
-    "#]]);
-    check_feature("aggregate = \"median\"\nquantile = 0.5", &expect![[r#"
+    "#]],
+    );
+    check_feature(
+        "aggregate = \"median\"\nquantile = 0.5",
+        &expect![[r#"
         policy.toml:44:1: features.spend_1d: `quantile` is not used by this aggregate
-    "#]]);
-    check_feature("aggregate = \"sum\"\ncompare_to = \"1d\"", &expect![[r#"
+    "#]],
+    );
+    check_feature(
+        "aggregate = \"sum\"\ncompare_to = \"1d\"",
+        &expect![[r#"
         policy.toml:44:1: features.spend_1d: `compare_to` is not used by this aggregate
-    "#]]);
-    check_feature("aggregate = \"sum_change\"\ncompare_to = \"399d\"\ndelay = \"1d\"", &expect![[r#"
+    "#]],
+    );
+    check_feature(
+        "aggregate = \"sum_change\"\ncompare_to = \"399d\"\ndelay = \"1d\"",
+        &expect![[r#"
         policy.toml:48:9: features.spend_1d.delay: window, delay and compare_to are 401d together, at most 400d are allowed
-    "#]]);
-    check_feature("aggregate = \"distinct\"", &expect![[r#"
+    "#]],
+    );
+    check_feature(
+        "aggregate = \"distinct\"",
+        &expect![[r#"
         policy.toml:46:13: features.spend_1d.aggregate: stream `spend` has no `item`, which this aggregate is about
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn what_the_records_of_a_stream_are_about_is_checked() {
-    check("of = \"customer\"\n", "of = []\n", &expect![[r#"
+    check(
+        "of = \"customer\"\n",
+        "of = []\n",
+        &expect![[r#"
         policy.toml:43:6: streams.spend.of: expected one entity attribute, or a list of two different ones
-    "#]]);
-    check("of = \"customer\"\n", "of = [\"customer\", \"customer\"]\n", &expect![[r#"
+    "#]],
+    );
+    check(
+        "of = \"customer\"\n",
+        "of = [\"customer\", \"customer\"]\n",
+        &expect![[r#"
         policy.toml:43:6: streams.spend.of: expected one entity attribute, or a list of two different ones
-    "#]]);
-    check("of = \"customer\"\n", "of = [\"customer\", \"card\", \"from\"]\n", &expect![[r#"
+    "#]],
+    );
+    check(
+        "of = \"customer\"\n",
+        "of = [\"customer\", \"card\", \"from\"]\n",
+        &expect![[r#"
         policy.toml:43:6: streams.spend.of: expected one entity attribute, or a list of two different ones
-    "#]]);
-    check("of = \"customer\"\n", "of = [\"customer\", \"country\"]\n", &expect![[r#"
-        policy.toml:43:7: streams.spend.of[0]: no payment type with the entity attribute `customer` has the other one of the pair
-    "#]]);
-    check("of = \"customer\"\n", "of = [\"customer\", \"card\"]\npayments = [\"topup\"]\n", &expect![[r#"
+    "#]],
+    );
+    check(
+        "of = \"customer\"\n",
+        "of = [\"customer\", \"country\"]\n",
+        &expect![[r#"
+            policy.toml:43:19: streams.spend.of[1]: no payment type has an entity attribute `country`
+        "#]],
+    );
+    check(
+        "of = \"customer\"\n",
+        "of = [\"customer\", \"card\"]\npayments = [\"topup\"]\n",
+        &expect![[r#"
         policy.toml:43:19: streams.spend.of[1]: payment type `topup` has no entity attribute `card`
-    "#]]);
+    "#]],
+    );
     check(
         "of = \"customer\"\n",
         "of = \"customer\"\npayments = [\"card\"]\nitem = \"payment.phone\"\n",
@@ -344,14 +388,19 @@ fn what_the_records_of_a_stream_are_about_is_checked() {
             policy.toml:45:8: streams.spend.item: reads the personal attribute `phone`, but a record's item is kept in the clear
         "#]],
     );
-    check("of = \"customer\"\n", "of = \"customer\"\nitem = \"1.5\"\n", &expect![[r#"
-        policy.toml:44:9: streams.spend.item: expected string or int or bool or account or entity(customer) or entity(card), found double
-    "#]]);
     check(
         "of = \"customer\"\n",
-        "of = \"customer\"\npayments = [\"card\"]\ngroup = \"payment.country\"\n",
+        "of = \"customer\"\nitem = \"1.5\"\n",
         &expect![[r#"
-            policy.toml:45:10: streams.spend.group: 'payment.country' is not declared; did you mean 'payment.amount'? (in payment type `topup`; use `payments` to leave it out)
+        policy.toml:44:9: streams.spend.item: expected string or int or bool or account or entity(customer) or entity(card), found double
+    "#]],
+    );
+    // A feature of groups is for payments that are in one.
+    check(
+        "of = \"customer\"\n[features.spend_1d]\nstream = \"spend\"\n",
+        "of = \"customer\"\npayments = [\"card\"]\ngroup = \"payment.country\"\n[features.spend_1d]\nstream = \"spend\"\npayments = [\"topup\"]\n",
+        &expect![[r#"
+            policy.toml:46:1: features.spend_1d: payment type `topup` adds no records to stream `spend`, so it has no group
         "#]],
     );
     // Only payments that add records can be compared with them.
