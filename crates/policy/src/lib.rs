@@ -66,7 +66,7 @@
 //! | setting | meaning |
 //! | --- | --- |
 //! | `of = ["customer", "device"]` | Each pair of a customer and a device has records of its own. A payment without one of the two adds none. |
-//! | `group = "payment.country"` | An expression over `payment.*` that gives a string, an int, a bool, an entity or an account. The records of each value are apart, and a feature reads those of the payment's own group: `payment.occurred_at.getHours()` for groups per hour of the day. |
+//! | `group = "payment.country"` | An expression over `payment.*` that gives a string, an int, a bool, an entity or an account. The records of each value are apart, and a feature reads those of the payment's own group: `payment.occurred_at.getHours()` for groups per hour of the day. Only payment types that the stream records have its features. |
 //! | `item = "payment.device"` | Such an expression, which says what else a record is about. `distinct` counts different items, and `seen` looks for the payment's own one. A payment that leaves out the attribute adds a record without an item. |
 //!
 //! The records of a pair or a group are kept under a token that is derived from the tokens of its entities and from the group. Once the

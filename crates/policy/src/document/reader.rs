@@ -217,16 +217,9 @@ pub(crate) fn span(range: RangeInclusive<Span>) -> impl Fn(&DeValue<'_>) -> Resu
 /// Reads a share from 0 to 1 with at most six decimals, as millionths.
 pub(crate) fn millionths(value: &DeValue<'_>) -> Result<u32, String> {
     const EXPECTED: &str = "a share from 0 to 1 with at most 6 decimals, for example 0.95";
-    let written = match value {
-        DeValue::Float(float) => float.as_str(),
-        DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
-        DeValue::String(_)
-        | DeValue::Integer(_)
-        | DeValue::Boolean(_)
-        | DeValue::Datetime(_)
-        | DeValue::Array(_)
-        | DeValue::Table(_) => return Err(unexpected(value, EXPECTED)),
-    };
+    let whole_number = value.as_integer().filter(|integer| integer.radix() == 10).map(|integer| integer.as_str());
+    let written = value.as_float().map(|float| float.as_str()).or(whole_number);
+    let written = written.ok_or_else(|| unexpected(value, EXPECTED))?;
     let wrong = || format!("is {}, expected {EXPECTED}", shorten(written));
     let (whole, decimals) = written.split_once('.').unwrap_or((written, ""));
     if decimals.len() > 6 || !decimals.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -83,6 +83,10 @@ fn stream(name: Name, mut table: Table<'_>, draft: &Draft<'_>) -> Option<StreamD
         Some(listed) => listed.clone(),
         None => draft.every_payment().into_iter().filter(has_all).collect(),
     };
+    // A name that no payment type knows explains more than a pair that no payment type has.
+    if let Some((of, keyed)) = of.iter().zip(&keyed).find(|(_, keyed)| keyed.is_empty()) {
+        stream_entity(of, keyed, &recorders, draft)?;
+    }
     let entities = of.iter().zip(&keyed).map(|(of, keyed)| stream_entity(of, keyed, &recorders, draft));
     let entities: Vec<EntityIdx> = entities.collect::<Option<_>>()?;
     let entity = *entities.first()?;
@@ -140,7 +144,9 @@ fn stream(name: Name, mut table: Table<'_>, draft: &Draft<'_>) -> Option<StreamD
             None => Some(Asker { payment, entity, pair: None }),
         }
     };
-    let askers = draft.every_payment().into_iter().filter_map(asker).collect();
+    // A payment that adds no records need not have what the group is computed from.
+    let asks = |payment: &PaymentTypeIdx| group.is_none() || recorders.contains(payment);
+    let askers = draft.every_payment().into_iter().filter(asks).filter_map(asker).collect();
     Some(StreamDraft { spec, askers, recorders, group, value, item, filter })
 }
 
@@ -265,8 +271,15 @@ fn feature(name: Name, mut table: Table<'_>, draft: &Draft<'_>) -> Option<Featur
             let asks = |payment: &PaymentTypeIdx| askers.iter().any(|asker| asker.payment == *payment);
             if let Some(other) = payments.iter().flatten().find(|asked| !asks(asked)) {
                 let payment = draft.payments.name(other.get());
-                let message =
-                    format_args!("payment type `{payment}` lacks the attribute that identifies the stream's entity");
+                let message = match spec.is_grouped && !recorders.contains(other) {
+                    true => format!(
+                        "payment type `{payment}` adds no records to stream `{}`, so it has no group",
+                        spec.name
+                    ),
+                    false => {
+                        format!("payment type `{payment}` lacks the attribute that identifies the stream's entity")
+                    }
+                };
                 problems.report(&place, message);
                 return None;
             }

@@ -107,13 +107,13 @@ fn check(parts: &str, payments: &str, expected: &Expect) {
             attributes: &attributes,
         };
         let evaluation = policy.evaluate(&facts, &history);
-        let shown = evaluation.features.iter().map(|(_, value)| match value {
-            FeatureValue::Missing(reason) => reason.as_str().to_owned(),
-            value => {
-                let mut text = String::new();
-                value.write_json(&mut text);
-                text
+        let shown = evaluation.features.iter().map(|(_, value)| {
+            if let FeatureValue::Missing(reason) = value {
+                return reason.as_str().to_owned();
             }
+            let mut text = String::new();
+            value.write_json(&mut text);
+            text
         });
         found += &format!("{}\n", shown.collect::<Vec<_>>().join(" "));
         for record in evaluation.records {

@@ -42,7 +42,8 @@ impl WindowSource for Answers {
         self.asked.borrow_mut().push(question);
         let answer = self.streams[stream.get()]?;
         // A test leaks a few windows, which live as long as the answers must.
-        let windows: &'static Windows = Box::leak(Box::new(holding(answer, entity, at.checked_sub(delay).unwrap())));
+        let windows: &'static Windows =
+            Box::leak(Box::new(holding(answer, entity, at.checked_sub(delay).expect("after 1970"))));
         windows.view(STREAM, entity, window, at, (None, None))
     }
 }

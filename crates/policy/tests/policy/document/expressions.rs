@@ -433,8 +433,8 @@ fn what_the_records_of_a_stream_are_about_is_checked() {
         "of = \"customer\"\n",
         "of = [\"customer\", \"country\"]\n",
         &expect![[r#"
-        policy.toml:43:7: streams.spend.of[0]: no payment type with the entity attribute `customer` has the other one of the pair
-    "#]],
+            policy.toml:43:19: streams.spend.of[1]: no payment type has an entity attribute `country`
+        "#]],
     );
     check(
         "of = \"customer\"\n",
@@ -457,11 +457,12 @@ fn what_the_records_of_a_stream_are_about_is_checked() {
         policy.toml:44:9: streams.spend.item: expected string or int or bool or account or entity(customer) or entity(card), found double
     "#]],
     );
+    // A feature of groups is for payments that are in one.
     check(
-        "of = \"customer\"\n",
-        "of = \"customer\"\npayments = [\"card\"]\ngroup = \"payment.country\"\n",
+        "of = \"customer\"\n[features.spend_1d]\nstream = \"spend\"\n",
+        "of = \"customer\"\npayments = [\"card\"]\ngroup = \"payment.country\"\n[features.spend_1d]\nstream = \"spend\"\npayments = [\"topup\"]\n",
         &expect![[r#"
-            policy.toml:45:10: streams.spend.group: 'payment.country' is not declared; did you mean 'payment.amount'? (in payment type `topup`; use `payments` to leave it out)
+            policy.toml:46:1: features.spend_1d: payment type `topup` adds no records to stream `spend`, so it has no group
         "#]],
     );
     // Only payments that add records can be compared with them.
