@@ -109,7 +109,8 @@ fn square(value: i64) -> [u64; 8] {
 }
 
 fn digits(value: u128) -> [u64; 8] {
-    std::array::from_fn(|place| if place < 4 { (value >> (32 * place)) as u64 & 0xFFFF_FFFF } else { 0 })
+    let digit = |place: usize| u64::try_from(value >> (32 * place) & 0xFFFF_FFFF).expect("it has 32 bits");
+    std::array::from_fn(|place| if place < 4 { digit(place) } else { 0 })
 }
 
 fn product(a: &[u64; 8], b: &[u64; 8]) -> [u64; 8] {
