@@ -114,7 +114,7 @@
 //!
 //! `count`, `sum`, `mean` and labels take the same time for every window, and so do `last`, `previous`, `since_last` and
 //! `since_first`. `min`, `max`, `stddev` and `zscore` look at each 32 records of the window, `distinct`, `seen` and quantiles
-//! at each of them, so that `records_max` bounds the time. `docs/benchmarks.md` has the times.
+//! at each of them, so that `records_max` bounds the time. `finaira bench features` measures them.
 
 pub mod cel;
 pub mod limits;

@@ -109,8 +109,8 @@ fn square(value: i64) -> [u64; 8] {
 }
 
 fn digits(value: u128) -> [u64; 8] {
-    let digit = |place: usize| (value >> (32 * place)) & 0xFFFF_FFFF;
-    std::array::from_fn(|place| if place < 4 { u64::try_from(digit(place)).expect("32 bits") } else { 0 })
+    let digit = |place: usize| u64::try_from(value >> (32 * place) & 0xFFFF_FFFF).expect("it has 32 bits");
+    std::array::from_fn(|place| if place < 4 { digit(place) } else { 0 })
 }
 
 fn product(a: &[u64; 8], b: &[u64; 8]) -> [u64; 8] {

@@ -75,8 +75,7 @@ pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
     ] {
         let before = resident_bytes()?;
         let windows = filled(settings, keeps);
-        let taken = resident_bytes()?.saturating_sub(before);
-        let each = taken as f64 / (f64::from(records) * f64::from(entities));
+        let each = (resident_bytes()? - before) / (f64::from(records) * f64::from(entities));
         outln!("{what}: {each:.1} bytes each")?;
         figures.insert(format!("{keeps:?}").to_lowercase() + "_bytes", json!(each));
         for (name, ask) in asks {
@@ -172,9 +171,9 @@ fn measure(settings: &Settings, windows: &Windows, ask: Ask) -> anyhow::Result<f
 }
 
 /// The memory of this process.
-fn resident_bytes() -> anyhow::Result<u64> {
+fn resident_bytes() -> anyhow::Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in /proc/self/status")?;
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib * 1024)
+    let kib: u32 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(f64::from(kib) * 1024.0)
 }
