@@ -244,7 +244,7 @@ code   = 1
             ),
             2 => format!("features.night && payment.decided_at.getMinutes() == {nth} && !features.local"),
             3 => format!("double(payment.amount) > features.customer_mean_30d * {}.5", nth + 4),
-            4 => format!("payment.email.matches('^[a-z]+[0-9]{{{},}}@throwaway\\\\.test$')", nth + 4),
+            4 => format!("payment.email.matches('^[a-z]+[0-9]{{{},}}@throwaway[.]test$')", nth + 4),
             5 => format!(
                 "[features.customer_count_1d, features.customer_count_7d, features.merchant_count_1h].exists(n, n > {})",
                 60 + nth * 5
