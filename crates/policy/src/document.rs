@@ -23,7 +23,7 @@ use crate::cel::SOURCE_BYTES_MAX;
 use crate::index::PaymentTypeIdx;
 use crate::limits::PAYMENT_TYPES_MAX;
 use crate::problem::{Place, Problems};
-use crate::spec::{AccountTemplate, Entity, FileMapping, LedgerSpec, Thresholds};
+use crate::spec::{AccountTemplate, Entity, FileMapping, LedgerSpec, ListSpec, Thresholds};
 
 /// An expression as it is written. Its type is checked when it is compiled.
 pub(crate) type Source = Located<String>;
@@ -37,6 +37,7 @@ pub(crate) struct Draft<'d> {
     pub(crate) ledgers: Section<LedgerSpec>,
     pub(crate) entities: Section<Entity>,
     pub(crate) accounts: Section<AccountTemplate>,
+    pub(crate) lists: Section<ListSpec>,
     pub(crate) payments: Section<PaymentDraft>,
     pub(crate) streams: Section<StreamDraft>,
     pub(crate) features: Section<FeatureDraft>,
@@ -66,6 +67,7 @@ impl<'d> Draft<'d> {
         let ledgers = books::ledgers(&mut table);
         let entities = books::entities(&mut table);
         let accounts = books::accounts(&mut table, &ledgers, &entities);
+        let lists = books::lists(&mut table, &entities);
         let mut draft = Self {
             problems,
             name,
@@ -73,6 +75,7 @@ impl<'d> Draft<'d> {
             ledgers,
             entities,
             accounts,
+            lists,
             payments: Section::empty("payment type"),
             streams: Section::empty("stream"),
             features: Section::empty("feature"),

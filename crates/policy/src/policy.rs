@@ -12,7 +12,8 @@ use crate::onnx::Model;
 use crate::problem::{Age, Problem, Problems, Warning};
 use crate::reason::Codes;
 use crate::spec::{
-    AccountTemplate, Entity, FeatureSpec, FileMapping, LedgerSpec, ModelSpec, PaymentType, Rule, StreamSpec, Thresholds,
+    AccountTemplate, Entity, FeatureSpec, FileMapping, LedgerSpec, ListSpec, ModelSpec, PaymentType, Rule, StreamSpec,
+    Thresholds,
 };
 
 /// A policy that was checked and compiled. It is immutable, and any number of threads may share it.
@@ -36,6 +37,7 @@ pub(crate) struct Document {
     pub(crate) ledgers: Vec<LedgerSpec>,
     pub(crate) entities: Vec<Entity>,
     pub(crate) accounts: Vec<AccountTemplate>,
+    pub(crate) lists: Vec<ListSpec>,
     pub(crate) payment_types: Vec<PaymentType>,
     pub(crate) streams: Vec<StreamSpec>,
     pub(crate) features: Vec<FeatureSpec>,
@@ -119,6 +121,11 @@ impl Policy {
 
     pub fn accounts(&self) -> &[AccountTemplate] {
         &self.document.accounts
+    }
+
+    /// The lists that expressions can name.
+    pub fn lists(&self) -> &[ListSpec] {
+        &self.document.lists
     }
 
     pub fn payment_types(&self) -> &[PaymentType] {

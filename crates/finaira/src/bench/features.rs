@@ -168,7 +168,7 @@ fn measure(settings: &Settings, windows: &Windows, ask: Ask) -> anyhow::Result<f
 }
 
 /// The memory of this process.
-fn resident_bytes() -> anyhow::Result<u64> {
+pub(super) fn resident_bytes() -> anyhow::Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in /proc/self/status")?;
     let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;

@@ -25,6 +25,7 @@ mod increments;
 mod kills;
 mod lifecycle;
 mod limits;
+mod lists;
 mod orders;
 mod packed;
 mod past;
