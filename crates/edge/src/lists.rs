@@ -1,9 +1,12 @@
 //! Lists: making and changing them, and replacing values of entities with tokens.
 
+use std::sync::Arc;
+
 use api::lists::{self, ChangedList, List as Shown, ListedValue, NewValue, ValueNamed};
 use api::responses::Page;
 use api::{EntityNamed, ErrorCode, List, Problem, requests};
 use engine::{AddToList, AddedValue, DeleteList, ListOf, ListRefusal, ListValue, Refusal, RemoveFromList, query};
+use policy::Policy;
 use types::Name;
 use vault::Keys as _;
 
@@ -37,7 +40,7 @@ pub(crate) async fn add<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> H
     let list = lists::list_name(call.head.path_id())?;
     let new = lists::new_values(call.body)?;
     let of = edge.ask_unnamed(call, query::List(list.clone())).await?.of;
-    let holder = edge.holder(&list, &of)?;
+    let holder = edge.holder(&of);
     let own = |new: NewValue| {
         let value = edge.kept(&list, &holder, &new.value)?;
         Ok(new.of(value))
@@ -51,7 +54,7 @@ pub(crate) async fn remove<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -
     let list = lists::list_name(call.head.path_id())?;
     let named = lists::removed_values(call.body)?;
     let of = edge.ask_unnamed(call, query::List(list.clone())).await?.of;
-    let holder = edge.holder(&list, &of)?;
+    let holder = edge.holder(&of);
     let asked = named.len();
     let mut values = Vec::with_capacity(asked);
     for named in &named {
@@ -78,7 +81,7 @@ pub(crate) async fn values<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -
 pub(crate) async fn value<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
     let list = lists::list_name(call.head.path_id())?;
     let of = edge.ask_unnamed(call, query::List(list.clone())).await?.of;
-    let holder = edge.holder(&list, &of)?;
+    let holder = edge.holder(&of);
     let named = ValueNamed::Value(call.head.path_part(1).to_owned());
     let absent = || refused::<S::Failure>(Refusal::List(ListRefusal::ValueNotFound { list: list.clone() }));
     let value = edge.known(&list, &holder, &named)?.ok_or_else(absent)?;
@@ -89,24 +92,21 @@ pub(crate) async fn value<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) ->
 /// What the values of a list are, and how they become tokens.
 enum Holder {
     Text,
-    /// The entity as the active policy declares it. `None` if it declares no such entity: then only tokens can be named.
-    Entity(Name, Option<EntityNamed>),
+    /// An entity, and the active policy, which says how its values become tokens. Without it, only tokens can be named.
+    Entity(Name, Option<Arc<Policy>>),
 }
 
 impl<S: Sources + Sync> Edge<S> {
-    fn holder(&self, _: &Name, of: &ListOf) -> Result<Holder, Problem> {
-        Ok(match of {
+    fn holder(&self, of: &ListOf) -> Holder {
+        match of {
             ListOf::Text => Holder::Text,
-            ListOf::Entity(kind) => {
-                let declared = EntityNamed::of(self.sources.policy().as_deref(), kind.as_str(), "");
-                Holder::Entity(kind.clone(), declared)
-            }
-        })
+            ListOf::Entity(kind) => Holder::Entity(kind.clone(), self.sources.policy()),
+        }
     }
 
     /// A value in the form in which a list has it. An entity that is named for the first time gets its token now.
-    fn kept(&self, list: &Name, holder: &Holder, named: &ValueNamed) -> Result<ListValue, Problem> {
-        match self.named(list, holder, named)? {
+    fn kept(&self, list: &Name, holder: &Holder, value: &ValueNamed) -> Result<ListValue, Problem> {
+        match named(list, holder, value)? {
             Named::Kept(value) => Ok(value),
             Named::Entity(EntityNamed { kind, value, personal }) => {
                 let token = self.sources.keys().token(self.installation.tenant, kind.as_str(), &value, personal);
@@ -116,34 +116,13 @@ impl<S: Sources + Sync> Edge<S> {
     }
 
     /// A value in the form in which a list has it. `None` for an entity that has no token.
-    fn known(&self, list: &Name, holder: &Holder, named: &ValueNamed) -> Result<Option<ListValue>, Problem> {
-        match self.named(list, holder, named)? {
+    fn known(&self, list: &Name, holder: &Holder, value: &ValueNamed) -> Result<Option<ListValue>, Problem> {
+        match named(list, holder, value)? {
             Named::Kept(value) => Ok(Some(value)),
             Named::Entity(EntityNamed { kind, value, personal }) => {
                 let keys = self.sources.keys();
                 let token = keys.known_token(self.installation.tenant, kind.as_str(), &value, personal);
                 Ok(token.map(ListValue::Entity))
-            }
-        }
-    }
-
-    fn named(&self, list: &Name, holder: &Holder, named: &ValueNamed) -> Result<Named, Problem> {
-        match (holder, named) {
-            (Holder::Text, ValueNamed::Value(text)) => Ok(Named::Kept(ListValue::Text(text.as_str().into()))),
-            (Holder::Text, ValueNamed::Token(_)) => {
-                let detail = format!("list `{list}` holds texts, expected `value` and no token");
-                Err(Problem::new(ErrorCode::InvalidField, detail))
-            }
-            (Holder::Entity(..), ValueNamed::Token(token)) => Ok(Named::Kept(ListValue::Entity(*token))),
-            (Holder::Entity(kind, declared), ValueNamed::Value(value)) => {
-                let policy = self.sources.policy();
-                let entity = declared.as_ref().and_then(|_| EntityNamed::of(policy.as_deref(), kind.as_str(), value));
-                entity.map(Named::Entity).ok_or_else(|| {
-                    let detail = format!(
-                        "list `{list}` holds values of the entity `{kind}`, which no active policy declares, so nobody knows how they become tokens; activate one that does, or name tokens"
-                    );
-                    Problem::new(ErrorCode::EntityNotFound, detail)
-                })
             }
         }
     }
@@ -153,4 +132,24 @@ impl<S: Sources + Sync> Edge<S> {
 enum Named {
     Kept(ListValue),
     Entity(EntityNamed),
+}
+
+fn named(list: &Name, holder: &Holder, named: &ValueNamed) -> Result<Named, Problem> {
+    match (holder, named) {
+        (Holder::Text, ValueNamed::Value(text)) => Ok(Named::Kept(ListValue::Text(text.as_str().into()))),
+        (Holder::Text, ValueNamed::Token(_)) => {
+            let detail = format!("list `{list}` holds texts, expected `value` and no token");
+            Err(Problem::new(ErrorCode::InvalidField, detail))
+        }
+        (Holder::Entity(..), ValueNamed::Token(token)) => Ok(Named::Kept(ListValue::Entity(*token))),
+        (Holder::Entity(kind, policy), ValueNamed::Value(value)) => {
+            let entity = EntityNamed::of(policy.as_deref(), kind.as_str(), value);
+            entity.map(Named::Entity).ok_or_else(|| {
+                let detail = format!(
+                    "list `{list}` holds values of the entity `{kind}`, which no active policy declares, so nobody knows how they become tokens; activate one that does, or name tokens"
+                );
+                Problem::new(ErrorCode::EntityNotFound, detail)
+            })
+        }
+    }
 }
