@@ -474,11 +474,18 @@ fn rules_look_values_up_in_lists_as_of_the_decision() {
     let decided_at = facts(2000, &[]).decided_at;
     let list = policy.lists().iter().position(|list| list.name.as_str() == "sanctioned").expect("a list");
     expect![[r#"
-        Decline 0 ["sanctioned Decline"] [] list 0
+        Decline 0 ["sanctioned Decline"] [] 0 with Text("FR") at 2026-11-22T12:00:00Z
     "#]]
     .assert_eq(&judge(vec![(list, "FR", None)]));
-    expect![[r#""#]].assert_eq(&judge(vec![(list, "FR", Some(decided_at.saturating_add(Span::from_ns(1))))]));
-    expect![[r#""#]].assert_eq(&judge(vec![(list, "FR", Some(decided_at)), (list, "fr", None)]));
+    expect![[r#"
+        Decline 0 ["sanctioned Decline"] [] 0 with Text("FR") at 2026-11-22T12:00:00Z
+    "#]]
+    .assert_eq(&judge(vec![(list, "FR", Some(decided_at.saturating_add(Span::from_ns(1))))]));
+    expect![[r#"
+        Approve 0 [] [] 0 with Text("FR") at 2026-11-22T12:00:00Z
+        1 with Entity(Token(4)) at 2026-11-22T12:00:00Z
+    "#]]
+    .assert_eq(&judge(vec![(list, "FR", Some(decided_at)), (list, "fr", None)]));
 }
 
 #[test]
