@@ -345,7 +345,12 @@ class Plain(Bytes):
         fields["accepted_updates"] = self.many(self.varint)
         if version > 1:
             fields["failures"] = dict(self.many(lambda: (self.varint(), self.failure())))
+        if version >= 5:
+            fields["lists"] = self.list_versions()
         return fields
+
+    def list_versions(self):
+        return dict(self.many(lambda: (self.varint(), self.varint())))
 
     def payment_changed(self, version):
         fields = {"payment": self.uuid(), "cause": self.choice(CAUSES), "status": self.choice(STATUSES)}
@@ -355,10 +360,10 @@ class Plain(Bytes):
             fields["amount"] = self.varint() if fields["asked"] != "all" else None
             fields.update(captured=self.varint(), released=self.varint(), refunded=self.varint())
         if version > 2:
-            fields["increment"] = self.increment()
+            fields["increment"] = self.increment(version)
         return fields
 
-    def increment(self):
+    def increment(self, version):
         def reason():
             code, effect = self.text(), self.effect()
             return (code, effect, self.failure() if self.yes() else None)
@@ -373,7 +378,10 @@ class Plain(Bytes):
         fields["models"] = dict(self.many(lambda: (self.varint(), self.double() if self.yes() else None)))
         fields["refusal"] = {"leg": self.varint(), "status": self.varint()} if self.yes() else None
         fields["legs"] = self.many(leg) if self.yes() else None
-        return {**fields, "accepted_updates": self.many(self.varint)}
+        fields["accepted_updates"] = self.many(self.varint)
+        if version >= 5:
+            fields["lists"] = self.list_versions()
+        return fields
 
     def label(self):
         fields = {"payment": self.uuid(), "label": self.text(), "positive": self.yes()}
@@ -383,14 +391,37 @@ class Plain(Bytes):
         fields = {"artifact": self.hash(), "index": self.varint(), "count": self.varint()}
         return {**fields, "bytes": len(self.counted())}
 
-    def policy(self):
+    def policy(self, version):
         def stream():
             names = "id key retention_ns records_max entities_max recorded_since_ns".split()
             return {name: self.hash() if name == "key" else self.varint() for name in names}
 
         fields = {"artifact": self.hash(), "name": self.text()}
         fields.update(features=self.many(self.text), models=self.many(self.text), streams=self.many(stream))
-        return {**fields, "facts": self.facts()}
+        fields["facts"] = self.facts()
+        if version >= 2:
+            fields["lists"] = self.many(self.text)
+        return fields
+
+    def list_made(self):
+        fields = {"list": self.text(), "holds": self.text() if self.yes() else "text"}
+        return {**fields, "purpose": self.choice(("block", "allow", "watch")), "description": self.text()}
+
+    def list_values_added(self):
+        reason = ""
+
+        def value():
+            nonlocal reason
+            bits = self.uint(1)
+            listed = self.uuid() if bits & 4 else self.text()
+            expires_at = self.uint(8) if bits & 1 else None
+            reason = self.text() if bits & 2 else reason
+            return {"value": listed, "expires_at": expires_at, "reason": reason}
+
+        return {"list": self.text(), "values": self.many(value)}
+
+    def list_values_removed(self):
+        return {"list": self.text(), "values": self.many(lambda: self.uuid() if self.yes() else self.text())}
 
     def api_key(self):
         return {"key": self.varint(), "hash": self.hash(), "scopes": self.varint(), "name": self.text()}
@@ -447,7 +478,7 @@ KINDS = {
     8: ("payment_changed", Plain.payment_changed),
     9: ("label_recorded", lambda plain, _: plain.label()),
     10: ("artifact_stored", lambda plain, _: plain.artifact()),
-    11: ("policy_activated", lambda plain, _: plain.policy()),
+    11: ("policy_activated", Plain.policy),
     12: ("api_key_added", lambda plain, _: plain.api_key()),
     13: ("state_digest", lambda plain, _: {"scheme": plain.varint(), "digest": plain.hash()}),
     14: ("limits_set", lambda plain, _: plain.limits()),
@@ -471,8 +502,12 @@ KINDS = {
     32: ("transfer_staged", lambda plain, _: {"import": plain.varint(), **plain.transfer(version=2)}),
     33: ("import_noted", lambda plain, _: plain.import_noted()),
     34: ("approvals_set", lambda plain, _: plain.rules()),
+    35: ("list_made", lambda plain, _: plain.list_made()),
+    36: ("list_values_added", lambda plain, _: plain.list_values_added()),
+    37: ("list_values_removed", lambda plain, _: plain.list_values_removed()),
+    38: ("list_deleted", lambda plain, _: {"list": plain.text()}),
 }
-LAST_VERSION = {3: 2, 4: 2, 7: 4, 8: 4, 21: 2, 22: 2}  # 1 for all other kinds
+LAST_VERSION = {3: 2, 4: 2, 7: 5, 8: 5, 11: 2, 21: 2, 22: 2}  # 1 for all other kinds
 TRANSFER_CREATED, TRANSFER_STAGED, JOURNAL_CONTINUED = 4, 32, 20
 
 

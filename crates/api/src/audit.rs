@@ -88,6 +88,7 @@ fn payment(fact: &Fact) -> Option<PaymentId> {
         | Fact::PolicyActivated(_)
         | Fact::Identity(_)
         | Fact::Setting(_)
+        | Fact::List(_)
         | Fact::Approval(_)
         | Fact::KeyUsed(_)
         | Fact::StateDigest(_) => fact.payment(),
@@ -144,6 +145,7 @@ impl From<&Entry> for Deed {
             | Fact::PolicyActivated(_)
             | Fact::Identity(_)
             | Fact::Setting(_)
+            | Fact::List(_)
             | Fact::Approval(_)
             | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_)
@@ -180,6 +182,7 @@ fn resource(fact: &Fact) -> String {
         Fact::Setting(SettingFact::Put { kind, name, .. } | SettingFact::Removed { kind, name }) => {
             format!("{}:{name}", kind.name())
         }
+        Fact::List(fact) => format!("list:{}", fact.list()),
         Fact::Approval(ApprovalFact::RulesSet(_)) => "approval_rules".to_owned(),
         Fact::Approval(ApprovalFact::ProposalMade(made)) => format!("proposal:{}", made.proposal),
         Fact::Approval(ApprovalFact::ProposalEnded(ended)) => format!("proposal:{}", ended.proposal),

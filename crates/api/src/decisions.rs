@@ -344,6 +344,8 @@ pub struct Decision {
     features: Vec<Feature>,
     /// The outputs of the models.
     models: Vec<ModelOutput>,
+    /// The lists that rules, features or models looked into.
+    lists: Vec<ListVersion>,
     /// The policy that decided.
     policy: PolicyVersion,
     /// When the payment was decided.
@@ -392,6 +394,15 @@ struct ModelOutput {
     digest: Option<String>,
 }
 
+/// A list as a decision saw it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct ListVersion {
+    /// The name of the list.
+    name: String,
+    /// The sequence of the entry that had changed the list last; 0 if the list did not exist and so had no values.
+    version: u64,
+}
+
 /// The policy that made a decision.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct PolicyVersion {
@@ -420,7 +431,7 @@ impl From<&engine::Header> for DecidedAt {
 }
 
 impl Decision {
-    /// A decision as its entry records it. `names`, the fact that activated its policy, names features and models. If
+    /// A decision as its entry records it. `names`, the fact that activated its policy, names features, models and lists. If
     /// `compiled` is that policy, it adds the descriptions of rules and the digests of models.
     pub fn new(
         at: DecidedAt,
@@ -443,6 +454,10 @@ impl Decision {
                 digest: spec.map(|spec| spec.digest.to_string()),
             }
         };
+        let list = |(number, version): &(u16, Seq)| ListVersion {
+            name: name_of(&names.lists, *number),
+            version: version.get(),
+        };
         Self {
             payment: decided.payment.to_string(),
             verdict: decided.verdict.name(),
@@ -452,6 +467,7 @@ impl Decision {
             attributes: decided.attributes.iter().map(|(name, value)| (name.to_string(), plain_json(value))).collect(),
             features: decided.features.iter().map(feature).collect(),
             models: decided.models.iter().map(model).collect(),
+            lists: decided.lists.iter().map(list).collect(),
             policy: PolicyVersion {
                 name: names.name.to_string(),
                 digest: names.artifact.to_string(),

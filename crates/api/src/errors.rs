@@ -2,7 +2,8 @@
 //! of the engine to errors.
 
 use engine::{
-    ApprovalRefusal, CredentialStatus, IdentityRefusal, NotIncrementable, Refusal, SettingRefusal, Verb, WritesClosed,
+    ApprovalRefusal, CredentialStatus, IdentityRefusal, ListRefusal, NotIncrementable, Refusal, SettingRefusal, Verb,
+    WritesClosed,
 };
 use ledger::{AccountStatus, BookStatus, ChangeStatus, ImportRefusal, Setting, TransferStatus};
 
@@ -97,6 +98,8 @@ errors! {
     ImportNotFound = 404 "import_not_found" "the import does not exist",
     PrincipalNotFound = 404 "principal_not_found" "the principal does not exist",
     SettingNotFound = 404 "setting_not_found" "the setting does not exist",
+    ListNotFound = 404 "list_not_found" "the list does not exist",
+    ListValueNotFound = 404 "list_value_not_found" "the list does not have the value",
     ApiKeyNotFound = 404 "api_key_not_found" "the API key does not exist",
     ProposalNotFound = 404 "proposal_not_found" "the proposal does not exist",
     EntryNotFound = 404 "entry_not_found" "the entry does not exist",
@@ -134,10 +137,16 @@ errors! {
     ImportProposed = 409 "import_proposed" "a proposal to open the import is open",
     TooManyProposals = 409 "too_many_proposals" "too many proposals are open",
     TooManySubjects = 409 "too_many_subjects" "too many principals have access tokens",
+    ListExistsWithDifferentContent = 409 "list_exists_with_different_content" "the list exists with different content",
+    ListHoldsOtherValues = 409 "list_holds_other_values" "the list holds values of another kind",
+    ListInUse = 409 "list_in_use" "the active policy declares the list",
+    TooManyLists = 409 "too_many_lists" "there are too many lists",
+    TooManyListValues = 409 "too_many_list_values" "the lists have too many values",
     SettingExists = 409 "setting_exists" "the setting exists with different content",
     TooManySettings = 409 "too_many_settings" "there are too many settings of this kind",
     NoActivePolicy = 409 "no_active_policy" "no policy is active",
     PolicyLedgerConflict = 409 "policy_ledger_conflict" "the policy declares a ledger that exists with another asset",
+    PolicyListConflict = 409 "policy_list_conflict" "the policy and an existing list do not agree about what the list holds",
     SettingChanged = 412 "setting_changed" "the setting is not the version that the request names",
     PreconditionFailed = 412 "precondition_failed" "what the request changes is not the version that If-Match names",
     CursorOfAnotherOrigin = 410 "cursor_of_another_origin" "the cursor belongs to another history",
@@ -154,6 +163,7 @@ errors! {
     OccurredNotDeclared = 422 "occurred_not_declared" "the payment type does not accept occurred_at",
     OccurredTooFarAhead = 422 "occurred_too_far_ahead" "occurred_at is too far in the future",
     ApprovalRequired = 422 "approval_required" "the operation needs the approval of another principal",
+    TooManyListChanges = 422 "too_many_list_changes" "the request changes too many values, or too long ones",
     SettingTooLarge = 422 "setting_too_large" "the content of the setting is too large",
     ImportRowRefused = 422 "import_row_refused" "a row of the import is refused",
     PrincipalIsSystem = 422 "principal_is_system" "a principal of the kind system has no credentials",
@@ -333,6 +343,19 @@ impl From<&Refusal> for Problem {
                 SettingRefusal::Changed { .. } => ErrorCode::SettingChanged.into(),
                 SettingRefusal::TooLarge { .. } => ErrorCode::SettingTooLarge.into(),
                 SettingRefusal::TooMany { .. } => ErrorCode::TooManySettings.into(),
+            },
+            Refusal::List(refusal) => match refusal {
+                ListRefusal::NotFound(_) => ErrorCode::ListNotFound.into(),
+                ListRefusal::ValueNotFound { .. } => ErrorCode::ListValueNotFound.into(),
+                ListRefusal::ExistsWithDifferentContent { .. } => ErrorCode::ListExistsWithDifferentContent.into(),
+                ListRefusal::HoldsOther { .. } => ErrorCode::ListHoldsOtherValues.into(),
+                ListRefusal::DeclaredOtherwise { .. } | ListRefusal::PolicyConflict { .. } => {
+                    ErrorCode::PolicyListConflict.into()
+                }
+                ListRefusal::InUse(_) => ErrorCode::ListInUse.into(),
+                ListRefusal::TooManyLists => ErrorCode::TooManyLists.into(),
+                ListRefusal::TooManyValues { .. } => ErrorCode::TooManyListValues.into(),
+                ListRefusal::TooManyChanges(_) | ListRefusal::TooLarge(_) => ErrorCode::TooManyListChanges.into(),
             },
             Refusal::Approval(refusal) => match refusal {
                 ApprovalRefusal::Required(_) => ErrorCode::ApprovalRequired.into(),

@@ -4,6 +4,7 @@ mod of_approvals;
 mod of_identity;
 mod of_import;
 mod of_ledger;
+mod of_list;
 mod of_setting;
 
 use engine::{Cause, Entry, Fact, Incremented, Portion};
@@ -23,6 +24,7 @@ use of_ledger::{
     AddressSet, IndexesChosen, LimitsSet, MetadataSet, ScheduledCancelled, TransferExpired, TransferFailed,
     TransferScheduled, ledger_data,
 };
+use of_list::{ListDeleted, ListMade, ListValuesAdded, ListValuesRemoved, list_data};
 use of_setting::{SettingPut, SettingRemoved, setting_data};
 
 /// One entry of the journal.
@@ -187,6 +189,18 @@ enum EventData {
     /// `setting_removed`
     #[schema(title = "setting_removed")]
     SettingRemoved(SettingRemoved),
+    /// `list_made`
+    #[schema(title = "list_made")]
+    ListMade(ListMade),
+    /// `list_values_added`
+    #[schema(title = "list_values_added")]
+    ListValuesAdded(ListValuesAdded),
+    /// `list_values_removed`
+    #[schema(title = "list_values_removed")]
+    ListValuesRemoved(ListValuesRemoved),
+    /// `list_deleted`
+    #[schema(title = "list_deleted")]
+    ListDeleted(ListDeleted),
     /// `personal_data_read`
     #[schema(title = "personal_data_read")]
     PersonalDataRead(PersonalDataRead),
@@ -368,6 +382,8 @@ struct PolicyStarted {
     features: Vec<String>,
     /// The names of its models; decisions refer to models in this order.
     models: Vec<String>,
+    /// The names of its lists; decisions refer to lists in this order.
+    lists: Vec<String>,
     /// The ledgers that the policy opened.
     ledgers: Vec<Ledger>,
 }
@@ -478,6 +494,7 @@ fn data(entry: &Entry, context: &Context) -> Result<(&'static str, EventData), U
                 digest: activated.artifact.to_string(),
                 features: activated.features.iter().map(ToString::to_string).collect(),
                 models: activated.models.iter().map(ToString::to_string).collect(),
+                lists: activated.lists.iter().map(ToString::to_string).collect(),
                 ledgers: ledgers.collect(),
             };
             ("policy_activated", EventData::PolicyActivated(data))
@@ -485,6 +502,7 @@ fn data(entry: &Entry, context: &Context) -> Result<(&'static str, EventData), U
         Fact::Identity(fact) => identity_data(fact),
         Fact::Approval(fact) => approval_data(fact, assets)?,
         Fact::Setting(fact) => setting_data(fact),
+        Fact::List(fact) => list_data(fact),
         Fact::PersonalDataRead(read) => {
             let attributes = read.attributes.iter().map(ToString::to_string).collect();
             let data = PersonalDataRead { payment: read.payment.to_string(), attributes };

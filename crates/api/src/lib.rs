@@ -16,6 +16,7 @@ pub mod events;
 pub mod filters;
 pub mod imports;
 pub mod installation;
+pub mod lists;
 pub mod openapi;
 pub mod orders;
 pub mod packed;

@@ -208,6 +208,8 @@ pub enum List {
     Proposals,
     /// Clients, issuers or roles; the position is the time at which one was added, in nanoseconds.
     Settings,
+    /// The values of a list; the position is a place in the list.
+    ListValues,
 }
 
 impl List {
@@ -228,6 +230,7 @@ impl List {
             Self::Audit => "u",
             Self::Proposals => "o",
             Self::Settings => "g",
+            Self::ListValues => "v",
         }
     }
 }

@@ -6,6 +6,7 @@ mod of_api_keys;
 mod of_approvals;
 mod of_audit;
 mod of_identity;
+mod of_lists;
 mod of_proofs;
 mod of_segments;
 mod of_tenants;
@@ -136,6 +137,16 @@ pub enum Operation {
     RecordLabel,
     ActivatePolicy,
     GetActivePolicy,
+    /// Makes a list.
+    CreateList,
+    ListLists,
+    GetList,
+    DeleteList,
+    AddListValues,
+    RemoveListValues,
+    /// A page of the values of a list.
+    ListListValues,
+    GetListValue,
     CreateApiKey,
     ListApiKeys,
     GetApiKey,
@@ -434,6 +445,14 @@ impl Operation {
             Self::RecordLabel => "recordLabel",
             Self::ActivatePolicy => "activatePolicy",
             Self::GetActivePolicy => "getActivePolicy",
+            Self::CreateList => "createList",
+            Self::ListLists => "listLists",
+            Self::GetList => "getList",
+            Self::DeleteList => "deleteList",
+            Self::AddListValues => "addListValues",
+            Self::RemoveListValues => "removeListValues",
+            Self::ListListValues => "listListValues",
+            Self::GetListValue => "getListValue",
             Self::CreateApiKey => "createApiKey",
             Self::ListApiKeys => "listApiKeys",
             Self::GetApiKey => "getApiKey",

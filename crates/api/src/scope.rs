@@ -58,6 +58,8 @@ scopes! {
     ROLES_READ = 26 "roles:read" "List the roles that the installation added; only for the first tenant.",
     ROLES_MANAGE = 27 "roles:manage" "Add, change and remove roles of the installation; only for the first tenant.",
     APPROVALS_MANAGE = 28 "approvals:manage" "Set which operations need an approval.",
+    LISTS_READ = 29 "lists:read" "Read lists and their values.",
+    LISTS_WRITE = 30 "lists:write" "Make, change and delete lists.",
 }
 
 // The engine refuses to revoke the last credential with this scope.
@@ -111,8 +113,10 @@ impl Role {
                 .and(Scope::LABELS_WRITE)
                 .and(Scope::POLICIES_READ)
                 .and(Scope::POLICIES_WRITE)
-                .and(Scope::EVENTS_READ),
-            summary: "Examines decisions, records labels and activates policies.",
+                .and(Scope::EVENTS_READ)
+                .and(Scope::LISTS_READ)
+                .and(Scope::LISTS_WRITE),
+            summary: "Examines decisions, records labels, activates policies and changes lists.",
         },
         Self {
             name: "reviewer",
@@ -122,6 +126,7 @@ impl Role {
                 .and(Scope::LABELS_WRITE)
                 .and(Scope::POLICIES_READ)
                 .and(Scope::PERSONAL_READ)
+                .and(Scope::LISTS_READ)
                 .and(Scope::PROPOSALS_APPROVE),
             summary: "Approves and declines payments under review, sees their personal data, and approves what others proposed.",
         },
@@ -139,6 +144,7 @@ impl Role {
                 .and(Scope::CLIENTS_READ)
                 .and(Scope::ISSUERS_READ)
                 .and(Scope::ROLES_READ)
+                .and(Scope::LISTS_READ)
                 .and(Scope::TENANTS_READ),
             summary: "Reads everything, personal data included, and changes nothing.",
         },

@@ -11,8 +11,8 @@ use crate::call::{Call, Trial, unnamed};
 use crate::response::Response;
 use crate::sources::{Installation, Past, Sources};
 use crate::{
-    api_keys, approvals, audit, changes, imports, ledgers, orders, packed, past, payment_batch, payments, personal,
-    policies,
+    api_keys, approvals, audit, changes, imports, ledgers, lists, orders, packed, past, payment_batch, payments,
+    personal, policies,
 };
 
 /// The result of a handler.
@@ -79,6 +79,14 @@ impl<S: Sources + Sync> Edge<S> {
             Operation::RecordLabel => payments::record_label(self, call).await,
             Operation::ActivatePolicy => policies::activate(self, call).await,
             Operation::GetActivePolicy => policies::get_active(self, call).await,
+            Operation::CreateList => lists::create(self, call).await,
+            Operation::ListLists => lists::list(self, call).await,
+            Operation::GetList => lists::get(self, call).await,
+            Operation::DeleteList => lists::delete(self, call).await,
+            Operation::AddListValues => lists::add(self, call).await,
+            Operation::RemoveListValues => lists::remove(self, call).await,
+            Operation::ListListValues => lists::values(self, call).await,
+            Operation::GetListValue => lists::value(self, call).await,
             Operation::CreateApiKey => api_keys::create(self, call).await,
             Operation::ListApiKeys => api_keys::list(self, call).await,
             Operation::GetApiKey => api_keys::get(self, call).await,
@@ -243,6 +251,14 @@ impl<S: Sources + Sync> Edge<S> {
             | Operation::RecordLabel
             | Operation::ActivatePolicy
             | Operation::GetActivePolicy
+            | Operation::CreateList
+            | Operation::ListLists
+            | Operation::GetList
+            | Operation::DeleteList
+            | Operation::AddListValues
+            | Operation::RemoveListValues
+            | Operation::ListListValues
+            | Operation::GetListValue
             | Operation::CreateApiKey
             | Operation::ListApiKeys
             | Operation::GetApiKey

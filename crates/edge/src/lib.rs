@@ -21,6 +21,7 @@ mod call;
 mod changes;
 mod imports;
 mod ledgers;
+mod lists;
 mod orders;
 mod packed;
 mod past;

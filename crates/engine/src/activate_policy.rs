@@ -32,6 +32,7 @@ impl Decide for ActivatePolicy {
         if !stored || policy.digest() != *artifact {
             return Err(Refusal::ArtifactIncomplete(*artifact));
         }
+        engine.check_lists(policy)?;
         let mut plan = state.ledger.plan(at);
         for ledger in policy.ledgers() {
             if let Outcome::Refused(_) = plan.open_book(ledger.id, ledger.asset) {
@@ -44,6 +45,7 @@ impl Decide for ActivatePolicy {
             name: policy.name().clone(),
             features: policy.features().iter().map(|feature| feature.name.clone()).collect(),
             models: policy.models().iter().map(|model| model.name.clone()).collect(),
+            lists: policy.lists().iter().map(|list| list.name.clone()).collect(),
             streams: engine.streams_of(at, policy),
             ledger_facts: plan.into_facts(),
         })))))

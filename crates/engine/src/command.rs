@@ -16,6 +16,7 @@ use crate::details::{AccountReply, AnyTransfer, TransferReply};
 use crate::entry::ArtifactChunk;
 use crate::guard::{self, Guard, Guarded};
 use crate::identity::{AdmitSubject, CredentialAdded, Principal, PrincipalAdded};
+use crate::lists::{AddToList, DeleteList, ListChanged, ListReply, ListedReply, MakeList, RemoveFromList};
 use crate::order::{CreateTransfer, CreateTransferBatch, OpenAccount, OpenAccountBatch};
 use crate::proposals::{ApprovalRulesReply, EndProposal, ProposalReply, Propose, SetApprovalRules};
 use crate::record_read::PersonalDataRead;
@@ -129,6 +130,10 @@ operations! {
         Proposals(query::Proposals) -> Page<ProposalReply, Seq>,
         Setting(query::Setting) -> Box<Setting>,
         Settings(query::Settings) -> Page<Setting, SettingName>,
+        Lists(query::Lists) -> Vec<ListReply>,
+        List(query::List) -> Box<ListReply>,
+        ListValues(query::ListValues) -> Page<ListedReply, u64>,
+        ListedValue(query::ListedValue) -> Box<ListedReply>,
     }
 }
 
@@ -219,6 +224,10 @@ operations! {
         AdmitSubject(AdmitSubject) -> (Made, ActorId),
         PutSetting(PutSetting) -> (Made, Box<Setting>),
         RemoveSetting(RemoveSetting) -> Made,
+        MakeList(MakeList) -> (Made, Box<ListReply>),
+        AddToList(AddToList) -> Box<ListChanged>,
+        RemoveFromList(RemoveFromList) -> Box<ListChanged>,
+        DeleteList(DeleteList) -> (Made, Box<ListReply>),
         RecordRead(PersonalDataRead) -> Made,
         Import(ImportCommand) -> (Made, Box<ImportStatus>),
         SetApprovalRules(SetApprovalRules) -> (Made, Box<ApprovalRulesReply>),

@@ -1,15 +1,17 @@
 //! Deciding a payment: features, rules and models say what should happen, the ledger says whether it can happen, and
 //! one entry records all of it.
 
+use std::cell::Cell;
 use std::sync::{Arc, LazyLock};
 
 use features::{Candidate, Key, Missing, RecordChange, StreamId, Update, View, Window, Windows};
 use ledger::{AccountFlags, NewAccount, NewTransfer, Outcome, Plan, TransferFlags, TransferKey};
+use policy::cel::Listed;
 use policy::reason::LEG_FAILED;
 use policy::{
     AccountRef, AccountTemplate, AttributeKind, AttributeValue, Capture, CaptureExpiry, Counts, Effect, Evaluation,
-    Facts, FeatureValue, LegPlan, PaymentType, PaymentTypeIdx, Policy, Reason, ReviewExpiry, StreamIdx, Verdict,
-    WindowSource,
+    Facts, FeatureValue, LegPlan, ListIdx, PaymentType, PaymentTypeIdx, Policy, Reason, ReviewExpiry, StreamIdx,
+    Verdict, WindowSource,
 };
 use types::{
     AccountId, Amount, Digest, DigestBuilder, LedgerId, Name, PaymentId, RequestId, Sealed, Seq, Timestamp, Token,
@@ -22,6 +24,8 @@ use crate::entry::{
     PlainValue, StreamOpened,
 };
 use crate::guard::Guarding;
+use crate::lists::Lists;
+use crate::state::State;
 use crate::{Answered, Engine, Made, Payment, PaymentReply, Refusal, Request, Sink};
 
 /// Decide a payment, and post, hold or refuse it.
@@ -63,12 +67,32 @@ impl std::fmt::Debug for NewPayment {
     }
 }
 
-/// The feature windows, addressed by the stream numbers of one policy.
+/// The feature windows and lists, addressed by the numbers of one policy.
 pub(crate) struct StreamHistory<'a> {
     pub(crate) windows: &'a Windows,
     pub(crate) streams: &'a [StreamOpened],
     /// The payment that is decided again, whose own records do not count.
     pub(crate) without: Option<&'a Payment>,
+    pub(crate) lists: &'a Lists,
+    /// The lists that were looked into, one bit each.
+    pub(crate) looked: Cell<u64>,
+}
+
+// A bit for each list.
+const _: () = assert!(policy::limits::LISTS_MAX <= u64::BITS as usize);
+
+impl<'a> StreamHistory<'a> {
+    /// The windows and lists as they are now.
+    pub(crate) fn now(state: &'a State, streams: &'a [StreamOpened], without: Option<&'a Payment>) -> Self {
+        Self { windows: &state.windows, streams, without, lists: &state.lists, looked: Cell::new(0) }
+    }
+
+    /// The lists that were looked into, each with its version.
+    pub(crate) fn looked_into(&self) -> Vec<(u16, Seq)> {
+        let looked = self.looked.get();
+        let numbers = (0..u64::BITS as u16).filter(|number| looked >> number & 1 == 1);
+        numbers.map(|number| (number, self.lists.version(usize::from(number)))).collect()
+    }
 }
 
 impl StreamHistory<'_> {
@@ -94,6 +118,11 @@ impl WindowSource for StreamHistory<'_> {
         });
         self.windows.view(stream, entity, window, at, (own, candidate))
     }
+
+    fn list_has(&self, list: ListIdx, value: Listed<'_>, at: Timestamp) -> bool {
+        self.looked.set(self.looked.get() | 1 << list.number());
+        self.lists.has(list.get(), value, at)
+    }
 }
 
 impl Engine {
@@ -103,7 +132,7 @@ impl Engine {
         if active.activated.artifact != policy.digest() {
             return Vec::new();
         }
-        let history = StreamHistory { windows: &self.state.windows, streams: &active.activated.streams, without: None };
+        let history = StreamHistory::now(&self.state, &active.activated.streams, None);
         policy.features_of(kind, entity, at, &history)
     }
 }
@@ -196,7 +225,7 @@ impl Engine {
             occurred_at,
             attributes: &new.attributes,
         };
-        let history = StreamHistory { windows: &self.state.windows, streams: &active.activated.streams, without: None };
+        let history = StreamHistory::now(&self.state, &active.activated.streams, None);
         let mut evaluation = policy.evaluate(&facts, &history);
         let capture = capture_terms(payment_type);
         let legs = self.legs_of(&mut evaluation);
@@ -218,6 +247,7 @@ impl Engine {
             tags: evaluation.tags,
             features: evaluation.features.into_iter().map(|(idx, value)| (idx.number(), value)).collect(),
             models: evaluation.models.into_iter().map(|(idx, value)| (idx.number(), value)).collect(),
+            lists: history.looked_into(),
             late,
             status: moved.status,
             refusal: moved.refusal,

@@ -13,6 +13,7 @@ use types::{
 use crate::approvals::ApprovalFact;
 use crate::guard::KeyUsed;
 use crate::identity::IdentityFact;
+use crate::lists::ListFact;
 use crate::payment::Leg;
 use crate::record_read::PersonalDataRead;
 use crate::settings::SettingFact;
@@ -77,6 +78,8 @@ pub enum Fact {
     Approval(ApprovalFact),
     /// A setting of the installation was put or removed.
     Setting(SettingFact),
+    /// A list was made, changed or deleted.
+    List(ListFact),
     /// Personal data was shown to somebody.
     PersonalDataRead(PersonalDataRead),
     /// A request with an `Idempotency-Key` was carried out, by the entries that follow if there are any.
@@ -100,6 +103,7 @@ impl Fact {
             | Self::Identity(_)
             | Self::Approval(_)
             | Self::Setting(_)
+            | Self::List(_)
             | Self::PersonalDataRead(_)
             | Self::KeyUsed(_)
             | Self::StateDigest(_) => &[],
@@ -121,6 +125,7 @@ impl Fact {
             | Self::Identity(_)
             | Self::Approval(_)
             | Self::Setting(_)
+            | Self::List(_)
             | Self::PersonalDataRead(_)
             | Self::KeyUsed(_)
             | Self::StateDigest(_) => None,
@@ -140,7 +145,8 @@ impl Fact {
             | Self::PolicyActivated(_)
             | Self::Identity(_)
             | Self::Approval(_)
-            | Self::Setting(_) => RestoredFrom::Entry,
+            | Self::Setting(_)
+            | Self::List(_) => RestoredFrom::Entry,
             Self::KeyUsed(_) => RestoredFrom::Recent,
             Self::PersonalDataRead(_) => RestoredFrom::Nothing,
             Self::PaymentDecided(_) | Self::PaymentChanged(_) | Self::LabelRecorded(_) => RestoredFrom::Payment,
@@ -165,8 +171,8 @@ pub struct PaymentDecided {
     pub payment: PaymentId,
     /// A keyed hash of the request's own fields in canonical form.
     pub content: Digest,
-    /// The entry that activated the deciding policy. That entry also gives the names for the numbers of features and
-    /// models.
+    /// The entry that activated the deciding policy. That entry also gives the names for the numbers of features,
+    /// models and lists.
     pub policy: Seq,
     pub payment_type: Name,
     /// The ledger of the payment, which determines its asset.
@@ -187,6 +193,9 @@ pub struct PaymentDecided {
     pub features: Vec<(u16, FeatureValue)>,
     /// The number of each model in the policy, and the probability that it returned.
     pub models: Vec<(u16, Option<f64>)>,
+    /// The number of each list in the policy that was looked into, and its version: the entry that changed it last, 0 if it did not
+    /// exist.
+    pub lists: Vec<(u16, Seq)>,
     /// True if `occurred_at` was further in the past than the payment type allows, so that `decided_at` was used
     /// instead.
     pub late: bool,
@@ -350,7 +359,7 @@ pub struct PaymentChanged {
 /// The decision about an increment of a hold: that of a new payment of the incremented amount.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Incremented {
-    /// The entry that activated the deciding policy, which also gives the names for the numbers of features and models.
+    /// The entry that activated the deciding policy, which also gives the names for the numbers of features, models and lists.
     pub policy: Seq,
     /// The verdict of the policy. Only an approval can raise the hold.
     pub verdict: Verdict,
@@ -364,6 +373,9 @@ pub struct Incremented {
     pub features: Vec<(u16, FeatureValue)>,
     /// The number of each model in the policy, and the probability that it returned.
     pub models: Vec<(u16, Option<f64>)>,
+    /// The number of each list in the policy that was looked into, and its version: the entry that changed it last, 0 if it did not
+    /// exist.
+    pub lists: Vec<(u16, Seq)>,
     /// Why the ledger did not reserve more, although the policy approved it.
     pub refusal: Option<LegRefusal>,
     /// The legs for the incremented amount, with the transfers that now reserve what is held of them. `None` if the hold stays as
@@ -528,6 +540,8 @@ pub struct PolicyActivated {
     pub features: Vec<Name>,
     /// The names of models, by their numbers.
     pub models: Vec<Name>,
+    /// The names of lists, by their numbers.
+    pub lists: Vec<Name>,
     /// The streams that the policy uses, in its order: new ones, and existing ones that continue.
     pub streams: Vec<StreamOpened>,
     /// The ledgers that the policy declares and that did not exist.

@@ -110,8 +110,7 @@ impl Engine {
             occurred_at: at,
             attributes: &again.attributes,
         };
-        let streams = &active.activated.streams;
-        let history = StreamHistory { windows: &self.state.windows, streams, without: Some(payment) };
+        let history = StreamHistory::now(&self.state, &active.activated.streams, Some(payment));
         let mut evaluation = policy.evaluate(&facts, &history);
         let plans = self.legs_of(&mut evaluation);
         let (mut raised, mut refusal) = (None, None);
@@ -136,6 +135,7 @@ impl Engine {
             tags: evaluation.tags,
             features: evaluation.features.into_iter().map(|(idx, value)| (idx.number(), value)).collect(),
             models: evaluation.models.into_iter().map(|(idx, value)| (idx.number(), value)).collect(),
+            lists: history.looked_into(),
             refusal,
             legs,
             accepted_updates,

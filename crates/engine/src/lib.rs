@@ -27,6 +27,7 @@ mod guard;
 mod identity;
 mod import;
 mod increment_payment;
+mod lists;
 mod order;
 mod payment;
 mod payments;
@@ -85,6 +86,11 @@ pub use identity::{
 };
 pub use import::ImportCommand;
 pub use increment_payment::IncrementPayment;
+pub use lists::{
+    AddToList, AddedValue, DeleteList, LIST_CHANGE_BYTES_MAX, LIST_CHANGES_MAX, LIST_REASON_BYTES_MAX,
+    LIST_TEXT_BYTES_MAX, LIST_VALUES_MAX, LISTS_MAX, ListChanged, ListFact, ListOf, ListPurpose, ListRefusal,
+    ListReply, ListValue, ListedReply, MakeList, RemoveFromList,
+};
 pub use order::{
     AccountOrder, CreateTransfer, CreateTransferBatch, ORDERS_MAX, OpenAccount, OpenAccountBatch, TransferOrder,
 };
@@ -354,6 +360,7 @@ impl Engine {
             | Fact::Identity(_)
             | Fact::Approval(_)
             | Fact::Setting(_)
+            | Fact::List(_)
             | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_) => true,
         }

@@ -94,6 +94,7 @@ fn extra_bytes(fact: &Fact) -> usize {
         | Fact::PolicyActivated(_)
         | Fact::Identity(_)
         | Fact::Setting(_)
+        | Fact::List(_)
         | Fact::PersonalDataRead(_)
         | Fact::KeyUsed(_)
         | Fact::StateDigest(_) => 0,

@@ -12,6 +12,7 @@ use crate::accounts_page::AccountFilter;
 use crate::approvals::ProposalStatus;
 use crate::command::{Look, PAGE_MAX};
 use crate::details::{AccountName, AccountReply, AnyTransfer, TransferReply, named};
+use crate::lists::{ListOf, ListValue};
 use crate::{Answered, Engine, LabelReply, Page, PaymentReply, Refusal, SettingKind};
 
 /// All ledgers; there are only a few.
@@ -300,6 +301,32 @@ pub struct Settings {
     /// The name of the last setting of the previous page.
     pub after: Option<SettingName>,
     pub limit: usize,
+}
+
+/// All lists; there are only a few.
+#[derive(Debug, Clone)]
+pub struct Lists;
+
+/// The list with this name.
+#[derive(Debug, Clone)]
+pub struct List(pub Name);
+
+/// Values of a list, in the order of their places in it. A page need not be full; see [`Accounts`].
+#[derive(Debug, Clone)]
+pub struct ListValues {
+    pub list: Name,
+    /// The place where the previous page ended.
+    pub after: Option<u64>,
+    pub limit: usize,
+}
+
+/// What a list has of a value.
+#[derive(Debug, Clone)]
+pub struct ListedValue {
+    pub list: Name,
+    /// What the value is.
+    pub of: ListOf,
+    pub value: ListValue,
 }
 
 /// A number that no credential has yet. Another request may take it first.

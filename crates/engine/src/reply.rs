@@ -19,6 +19,7 @@ use crate::closed::WritesClosed;
 use crate::details::{AccountReply, AnyTransfer, TransferReply, head, version_of};
 use crate::entry::{Incremented, PaymentDecided, PaymentStatus, PolicyActivated, Verb};
 use crate::identity::{IdentityRefusal, Principal};
+use crate::lists::{ListChanged, ListRefusal, ListReply, ListedReply};
 use crate::payment::{Asked, Payment};
 use crate::proposals::{ApprovalRulesReply, ProposalReply};
 use crate::settings::{Setting, SettingRefusal};
@@ -110,6 +111,14 @@ replies! {
         /// In order of name.
         Settings(Page<Setting, SettingName>),
         SettingMade((Made, Box<Setting>)),
+        /// In order of name.
+        Lists(Vec<ListReply>),
+        List(Box<ListReply>),
+        ListMade((Made, Box<ListReply>)),
+        ListChanged(Box<ListChanged>),
+        /// Values of a list. The place to continue from is the number of a place in the list.
+        ListValues(Page<ListedReply, u64>),
+        ListedValue(Box<ListedReply>),
         /// Only whether this request made something.
         Made(Made),
         LedgerMade((Made, Book)),
@@ -328,6 +337,9 @@ pub enum Refusal {
     /// The setting cannot be changed or shown.
     #[error(transparent)]
     Setting(#[from] SettingRefusal),
+    /// The list cannot be changed or shown, or the policy not be activated.
+    #[error(transparent)]
+    List(#[from] ListRefusal),
     #[error("no policy is active; activate one with POST /v1/policies")]
     NoActivePolicy,
     /// The policy changed after the payment was parsed; it must be parsed again.

@@ -16,6 +16,7 @@ use crate::entry::{
 };
 use crate::guard::Keys;
 use crate::identity::Identities;
+use crate::lists::Lists;
 use crate::payment::{Asked, Increment, Label, Leg, Payment, Recorded};
 use crate::payments::{PastPayment, Payments};
 use crate::reply::ActivePolicy;
@@ -66,6 +67,7 @@ pub(crate) struct State {
     pub(crate) identities: Identities,
     pub(crate) approvals: Approvals,
     pub(crate) settings: Settings,
+    pub(crate) lists: Lists,
     pub(crate) keys: Keys,
     /// How many window records were dropped at a bound since the start, for a metric.
     pub(crate) records_dropped: u64,
@@ -95,6 +97,7 @@ impl Default for State {
             identities: Identities::default(),
             approvals: Approvals::default(),
             settings: Settings::default(),
+            lists: Lists::default(),
             keys: Keys::default(),
             records_dropped: 0,
             since_digest: chained_from(Digest::default()),
@@ -239,6 +242,12 @@ impl State {
                 fact.digest_into(header, &mut self.since_digest);
                 self.settings.apply(header, fact);
             }
+            Fact::List(fact) => {
+                if !self.since_digest.is_discarding() {
+                    fact.digest_into(header, &mut self.since_digest);
+                }
+                self.lists.apply(header, fact);
+            }
             Fact::KeyUsed(used) => {
                 self.since_digest.u128(header.request.get()).u64(u64::from(used.items));
                 for part in &used.parts {
@@ -366,6 +375,11 @@ impl State {
             self.since_digest.u64(opened.recorded_since.ns());
         }
         self.since_digest.bytes(activated.artifact.as_bytes());
+        // A policy without lists adds nothing, so that it has the digest that releases before lists computed.
+        for list in &activated.lists {
+            self.since_digest.bytes(list.as_str().as_bytes());
+        }
+        self.lists.declare(&activated.lists);
         // Earlier bundles stay in the journal. Keeping them here as well would need more memory with every upload.
         self.artifacts.retain(|artifact, _| *artifact == activated.artifact);
         let active = ActivePolicy {

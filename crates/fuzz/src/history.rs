@@ -53,6 +53,14 @@ pub(crate) const REQUESTS: &[&str] = &[
      \"amount\": \"7\", \"asset\": \"EUR/2\", \"code\": 1}, \"reason\": \"ticket 4711\", \"expires_in_s\": 3600}",
     "POST /v1/proposals\n{\"id\": \"51\", \"set_limits\": {\"account\": \"customers:c42:wallet\", \"min_balance\": \"-5\"}}",
     "POST /v1/proposals/51/withdraw\n",
+    "POST /v1/lists\n{\"name\": \"countries\", \"holds\": \"text\", \"purpose\": \"block\", \"description\": \"sanctions\"}",
+    "POST /v1/lists\n{\"name\": \"customers\", \"holds\": \"customer\", \"purpose\": \"watch\"}",
+    "POST /v1/lists\n{\"name\": \"unused\", \"holds\": \"text\", \"purpose\": \"allow\"}",
+    "POST /v1/lists/countries/values\n{\"values\": [{\"value\": \"KP\", \"reason\": \"un\", \"expires_at\": \
+     \"2027-11-18T00:00:00Z\"}, {\"value\": \"IR\"}]}",
+    "POST /v1/lists/customers/values\n{\"values\": [{\"value\": \"ann\", \"reason\": \"case 7\"}]}",
+    "POST /v1/lists/countries/remove-values\n{\"values\": [\"IR\"]}",
+    "POST /v1/lists/unused/delete\n",
 ];
 
 /// Valid requests that have not been made yet: one for each route with a JSON body or with none.
@@ -88,6 +96,10 @@ pub(crate) const MORE: &[&str] = &[
     "POST /v1/proposals/50/withdraw\n{}",
     "POST /v1/payments\n{\"id\": \"42\", \"type\": \"card\", \"amount\": \"90000\", \"asset\": \"EUR/2\", \
      \"attributes\": {\"customer\": \"ann\"}}",
+    "POST /v1/lists\n{\"name\": \"more\", \"holds\": \"merchant\", \"purpose\": \"block\"}",
+    "POST /v1/lists/countries/values\n{\"values\": [{\"value\": \"SY\"}]}",
+    "POST /v1/lists/customers/remove-values\n{\"tokens\": [\"00000000-0000-0000-0000-000000000007\"]}",
+    "POST /v1/lists/customers/delete\n{}",
     "POST /v1/tenants\n{\"name\": \"acme\", \"mode\": \"test\", \"sandbox_of\": 2, \"quotas\": {\"requests_per_second\": 100}}",
     "POST /v1/tenants/2/quotas\n{\"requests_per_second\": 100, \"disk_bytes\": 1073741824}",
     "POST /v1/clients\n{\"name\": \"shop\", \"tenant\": 2, \"role\": \"developer\", \"authentication\": {\"method\": \"client_secret\"}}",
@@ -122,6 +134,10 @@ pub(crate) const QUESTIONS: &[&str] = &[
     "GET /v1/proposals?status=open&limit=2",
     "GET /v1/proposals?cursor=00000000-0000-0000-0000-000000001234.0.o1",
     "GET /v1/proposals/51",
+    "GET /v1/lists",
+    "GET /v1/lists/countries",
+    "GET /v1/lists/countries/values?cursor=00000000-0000-0000-0000-000000001234.0.v1&limit=2",
+    "GET /v1/lists/customers/values/ann",
     "GET /v1/payments?status=in_review&limit=10",
     "GET /v1/payments?customer=bob&type=card&decision=approve&min_amount=1&max_amount=99&metadata.tier=7&reversed=true",
     "GET /v1/entities/customer/bob?limit=3",

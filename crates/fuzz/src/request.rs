@@ -153,6 +153,14 @@ impl<'a> Call<'a> {
             | Operation::RecordLabel
             | Operation::ActivatePolicy
             | Operation::GetActivePolicy
+            | Operation::CreateList
+            | Operation::ListLists
+            | Operation::GetList
+            | Operation::DeleteList
+            | Operation::AddListValues
+            | Operation::RemoveListValues
+            | Operation::ListListValues
+            | Operation::GetListValue
             | Operation::CreateApiKey
             | Operation::ListApiKeys
             | Operation::GetApiKey
@@ -201,7 +209,7 @@ impl<'a> Call<'a> {
     /// Checks that a cursor equals the one that its list gives for the position, and that a packed filter encodes as it
     /// was decoded.
     fn check_what_is_written_back(&self) {
-        const LISTS: [List; 14] = [
+        const LISTS: [List; 15] = [
             List::Events,
             List::Accounts,
             List::Scheduled,
@@ -216,6 +224,7 @@ impl<'a> Call<'a> {
             List::Audit,
             List::Proposals,
             List::Settings,
+            List::ListValues,
         ];
         for list in LISTS {
             let read = |text: &str| HISTORY.position::<u128>(text, list);

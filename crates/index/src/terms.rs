@@ -139,6 +139,7 @@ impl Term {
             | Fact::Identity(_)
             | Fact::Approval(_)
             | Fact::Setting(_)
+            | Fact::List(_)
             | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_) => {}
         }

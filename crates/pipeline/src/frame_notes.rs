@@ -256,6 +256,7 @@ fn payment_event(entry: &Entry, decided: Seq) -> IndexedFact {
         | Fact::PolicyActivated(_)
         | Fact::StateDigest(_)
         | Fact::Setting(_)
+        | Fact::List(_)
         | Fact::PersonalDataRead(_)
         | Fact::KeyUsed(_)
         | Fact::Approval(_)

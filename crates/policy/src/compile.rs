@@ -15,7 +15,7 @@ use crate::literal;
 use crate::policy::{Document, Policy};
 use crate::problem::Warning;
 use crate::reason::Codes;
-use crate::spec::{Attribute, FeatureSource, FeatureSpec, FeatureType, PaymentType, StreamSpec};
+use crate::spec::{Attribute, FeatureSource, FeatureSpec, FeatureType, ListHolds, PaymentType, StreamSpec};
 
 /// Reports every problem, and returns the policy if there is none.
 pub(crate) fn compile(draft: Draft<'_>, digest: Digest) -> Option<Policy> {
@@ -38,6 +38,7 @@ pub(crate) fn compile(draft: Draft<'_>, digest: Digest) -> Option<Policy> {
         ledgers: draft.ledgers.into_items(),
         entities: draft.entities.into_items(),
         accounts: draft.accounts.into_items(),
+        lists: draft.lists.into_items(),
         payment_types: draft.payments.into_items().into_iter().map(|payment| payment.spec).collect(),
         streams: draft.streams.into_items().into_iter().map(|stream| stream.spec).collect(),
         features: features.map(|(feature, ty)| feature_spec(feature, ty)).collect::<Option<_>>()?,
@@ -98,6 +99,7 @@ impl<'a> Compiler<'a> {
             match cel::compile(&source.value, &scope.schema, expected) {
                 Ok(program) => {
                     self.tell_failures(source, &program);
+                    self.tell_listed(source, scope, &program);
                     programs.push((*idx, program));
                 }
                 Err(error) => errors.push((scope, error)),
@@ -135,6 +137,17 @@ impl<'a> Compiler<'a> {
                 let message = format_args!("this part can never be computed: {message}");
                 problems.warn_at(offset, &source.place, Warning::NEVER_COMPUTED, message);
             }
+        }
+    }
+
+    /// Reports a personal text that is looked up in a list of texts, because such a list is stored in the clear.
+    fn tell_listed(&self, source: &Source, scope: &Scope<'_>, program: &Program) {
+        if let Some(attribute) = scope.personal_of(program.listed()) {
+            let message = format_args!(
+                "looks the personal attribute `{}` up in a list of texts, which are kept in the clear; make it an entity, whose lists hold tokens",
+                attribute.name
+            );
+            self.draft.problems.report(&source.place, message);
         }
     }
 
@@ -411,6 +424,13 @@ impl<'a> Scope<'a> {
             let path = format!("payment.{}", attribute.name);
             schema.declare(&path, attribute_type(attribute.kind), !attribute.required);
         }
+        for (position, list) in draft.lists.iter() {
+            let of = match list.holds {
+                ListHolds::Text => Type::Text,
+                ListHolds::Entity(entity) => Type::Entity(entity.number()),
+            };
+            schema.declare_list(draft.lists.name(position), of);
+        }
         let ledger = draft.ledgers.get(spec.ledger.get());
         let plan = CompiledType {
             type_name: spec.name.clone(),
@@ -429,11 +449,16 @@ impl<'a> Scope<'a> {
 
     /// A personal attribute that the program reads, if there is one.
     fn personal(&self, program: &Program) -> Option<&'a Attribute> {
+        self.personal_of(program.slots())
+    }
+
+    /// A personal attribute in one of these slots, if there is one.
+    fn personal_of(&self, slots: &[Slot]) -> Option<&'a Attribute> {
         let attribute = |slot: &Slot| {
             let position = usize::from(slot.0).checked_sub(BUILT_IN.len())?;
             self.spec.attributes.get(position).filter(|attribute| attribute.personal)
         };
-        program.slots().iter().find_map(attribute)
+        slots.iter().find_map(attribute)
     }
 }
 

@@ -2,9 +2,9 @@
 
 use types::Name;
 
-use crate::cel::{Program, Row, Slot, Type, Value};
-use crate::evaluation::Facts;
-use crate::index::{AttributeIdx, FeatureIdx, ModelIdx, StreamIdx};
+use crate::cel::{Listed, Program, Row, Slot, Type, Value};
+use crate::evaluation::{Facts, WindowSource};
+use crate::index::{AttributeIdx, FeatureIdx, ListIdx, ModelIdx, StreamIdx};
 use crate::spec::{AggregateKind, AttributeKind, Counts, RuleEffect, StreamClock};
 use crate::value::{AttributeValue, FeatureValue};
 
@@ -140,6 +140,17 @@ pub(crate) struct Payment<'a> {
     /// The amount, if expressions can calculate with it.
     pub(crate) amount: Option<i64>,
     pub(crate) features: &'a [(FeatureIdx, FeatureValue)],
+    pub(crate) lists: Lists<'a>,
+}
+
+/// The lists as they are now.
+#[derive(Clone, Copy)]
+pub(crate) struct Lists<'a>(pub(crate) &'a dyn WindowSource);
+
+impl std::fmt::Debug for Lists<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lists").finish_non_exhaustive()
+    }
 }
 
 impl Row for Payment<'_> {
@@ -159,6 +170,10 @@ impl Row for Payment<'_> {
             None => self.facts.attributes.get(attribute)?.as_ref().map(attribute_value),
             Some(slot) => feature_value(&self.features.get(*self.plan.slots.get(slot)?)?.1),
         }
+    }
+
+    fn list_has(&self, list: u16, value: Listed<'_>) -> bool {
+        self.lists.0.list_has(ListIdx::at(usize::from(list)), value, self.facts.decided_at)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::cel::SOURCE_BYTES_MAX;
 use crate::index::PaymentTypeIdx;
 use crate::limits::PAYMENT_TYPES_MAX;
 use crate::problem::{Place, Problems};
-use crate::spec::{AccountTemplate, Entity, FileMapping, LedgerSpec, PolicyTest, Thresholds};
+use crate::spec::{AccountTemplate, Entity, FileMapping, LedgerSpec, ListSpec, PolicyTest, Thresholds};
 
 /// An expression as it is written. Its type is checked when it is compiled.
 pub(crate) type Source = Located<String>;
@@ -38,6 +38,7 @@ pub(crate) struct Draft<'d> {
     pub(crate) ledgers: Section<LedgerSpec>,
     pub(crate) entities: Section<Entity>,
     pub(crate) accounts: Section<AccountTemplate>,
+    pub(crate) lists: Section<ListSpec>,
     pub(crate) payments: Section<PaymentDraft>,
     pub(crate) streams: Section<StreamDraft>,
     pub(crate) features: Section<FeatureDraft>,
@@ -68,6 +69,7 @@ impl<'d> Draft<'d> {
         let ledgers = books::ledgers(&mut table);
         let entities = books::entities(&mut table);
         let accounts = books::accounts(&mut table, &ledgers, &entities);
+        let lists = books::lists(&mut table, &entities);
         let mut draft = Self {
             problems,
             name,
@@ -75,6 +77,7 @@ impl<'d> Draft<'d> {
             ledgers,
             entities,
             accounts,
+            lists,
             payments: Section::empty("payment type"),
             streams: Section::empty("stream"),
             features: Section::empty("feature"),

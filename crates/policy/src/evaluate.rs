@@ -4,7 +4,7 @@ use features::Window;
 use types::{Amount, Name, Timestamp, Token};
 
 use crate::cel::{EvalError, Program, Slot};
-use crate::compiled_type::{AMOUNT, BUILT_IN, ModelPlan, Payment};
+use crate::compiled_type::{AMOUNT, BUILT_IN, Lists, ModelPlan, Payment};
 use crate::evaluation::{
     AccountRef, Effect, Evaluation, Facts, Failure, FailureCause, LegPlan, Part, Reason, Score, Verdict, WindowSource,
 };
@@ -35,7 +35,7 @@ impl Policy {
         let amount = i64::try_from(facts.amount.get()).ok();
 
         let mut judgement = Judgement::new(self.thresholds(), &self.codes);
-        let mut payment = Payment { plan, facts, amount, features: &[] };
+        let mut payment = Payment { plan, facts, amount, features: &[], lists: Lists(history) };
         let streams: Vec<_> = plan.streams.iter().map(|stream| StreamNow::of(stream, &payment)).collect();
         for (stream, now) in plan.streams.iter().zip(&streams) {
             if let Err(error) = now.record {

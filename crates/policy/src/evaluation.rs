@@ -4,7 +4,8 @@ use std::fmt;
 
 use types::{AccountId, Amount, Code, Name, Timestamp, Token};
 
-use crate::index::{AccountTemplateIdx, FeatureIdx, ModelIdx, PaymentTypeIdx, StreamIdx};
+use crate::cel::Listed;
+use crate::index::{AccountTemplateIdx, FeatureIdx, ListIdx, ModelIdx, PaymentTypeIdx, StreamIdx};
 use crate::limits::SCORE_MAX;
 use crate::spec::{Counts, StreamClock};
 use crate::value::{AttributeValue, FeatureValue};
@@ -31,7 +32,7 @@ impl Facts<'_> {
     }
 }
 
-/// The records of all streams of the policy as of now. It is used during one evaluation only, so it need not change.
+/// The records of all streams of the policy, and the values of its lists, as of now. It is used during one evaluation only, so it need not change.
 pub trait WindowSource {
     /// The records of `entity` in `window` as of `at` on the stream's clock. The entity is a token, or what
     /// [`StreamRecord::entity`] is for a stream of pairs or groups. `candidate` is what the payment under decision adds to the stream
@@ -47,6 +48,10 @@ pub trait WindowSource {
         at: Timestamp,
         candidate: Option<features::Candidate>,
     ) -> Result<features::View<'_>, features::Missing>;
+
+    /// Whether a list has a value that does not expire before or at `at`. A list that was not made has no values. An implementation
+    /// may note that the list was asked for, because a decision names the lists that it depends on.
+    fn list_has(&self, list: ListIdx, value: Listed<'_>, at: Timestamp) -> bool;
 }
 
 /// The result of evaluating a policy for one payment. It is a pure function of the policy, the facts and the history.

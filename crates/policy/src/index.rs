@@ -48,4 +48,6 @@ index!(
     FeatureIdx,
     /// Position of a model in [`Policy::models`](crate::Policy::models).
     ModelIdx,
+    /// Position of a list in [`Policy::lists`](crate::Policy::lists).
+    ListIdx,
 );

@@ -38,6 +38,16 @@
 //! payment.amount > {'NO': 50000, 'SE': 70000}[payment.country]
 //! ```
 //!
+//! # Lists
+//!
+//! `payment.device in list("blocked_devices")` looks a value up in a list that requests change while the policy is active. Expressions of
+//! every kind can do that. The document declares each list and what it holds; to name another one is a problem, and the message has
+//! the nearest declared name. A list that no request has made yet is empty. An entity is looked up in a list of its kind, which holds
+//! tokens. A string is looked up in a list of texts, which are kept in the clear, so it must not be personal. A value that has expired at
+//! the time of the decision is not in the list. A decision names the version of every list that it looked into.
+//!
+//! # Expressions
+//!
 //! What there is, where the language leaves a choice, and the bounds are in [`cel`].
 //!
 //! An entity can be compared with another one of its kind, and with strings: `payment.merchant == 'm-17'` or
@@ -143,7 +153,7 @@ pub use evaluation::{
 };
 pub use explain::{Contribution, Explained, Explanation, NotExplained};
 pub use index::{
-    AccountTemplateIdx, AttributeIdx, EntityIdx, FeatureIdx, LedgerIdx, ModelIdx, PaymentTypeIdx, StreamIdx,
+    AccountTemplateIdx, AttributeIdx, EntityIdx, FeatureIdx, LedgerIdx, ListIdx, ModelIdx, PaymentTypeIdx, StreamIdx,
 };
 pub use limits::AMOUNT_MAX;
 pub use policy::Policy;
@@ -152,7 +162,7 @@ pub use reason::LEG_FAILED;
 pub use spec::{
     AccountFlagsSpec, AccountTemplate, AggregateKind, AmountUnit, Attribute, AttributeKind, Capture, CaptureExpiry,
     Counts, DecimalMark, Entity, FeatureSource, FeatureSpec, FeatureType, FileMapping, LabelColumn, LedgerSpec, Leg,
-    LegAccount, ModelSpec, Normalise, OccurredAt, OnFailure, PaymentType, PolicyTest, Review, ReviewExpiry, Rule,
-    RuleEffect, StreamClock, StreamSpec, TestExpectation, TestPayment, Thresholds,
+    LegAccount, ListHolds, ListSpec, ModelSpec, Normalise, OccurredAt, OnFailure, PaymentType, PolicyTest, Review,
+    ReviewExpiry, Rule, RuleEffect, StreamClock, StreamSpec, TestExpectation, TestPayment, Thresholds,
 };
 pub use value::{AttributeValue, FeatureValue, MissingReason};

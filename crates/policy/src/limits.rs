@@ -26,6 +26,8 @@ pub const ATTRIBUTES_MAX: usize = 64;
 /// Most legs of one payment type.
 pub const LEGS_MAX: usize = 16;
 pub const STREAMS_MAX: usize = 64;
+/// Most lists that a policy declares.
+pub const LISTS_MAX: usize = 64;
 pub const FEATURES_MAX: usize = 256;
 pub const MODELS_MAX: usize = 16;
 /// Most inputs of one model.

@@ -12,7 +12,7 @@ use crate::onnx::Model;
 use crate::problem::{Age, Problem, Problems, Warning};
 use crate::reason::Codes;
 use crate::spec::{
-    AccountTemplate, Entity, FeatureSpec, FileMapping, LedgerSpec, ModelSpec, PaymentType, PolicyTest, Rule,
+    AccountTemplate, Entity, FeatureSpec, FileMapping, LedgerSpec, ListSpec, ModelSpec, PaymentType, PolicyTest, Rule,
     StreamSpec, Thresholds,
 };
 
@@ -37,6 +37,7 @@ pub(crate) struct Document {
     pub(crate) ledgers: Vec<LedgerSpec>,
     pub(crate) entities: Vec<Entity>,
     pub(crate) accounts: Vec<AccountTemplate>,
+    pub(crate) lists: Vec<ListSpec>,
     pub(crate) payment_types: Vec<PaymentType>,
     pub(crate) streams: Vec<StreamSpec>,
     pub(crate) features: Vec<FeatureSpec>,
@@ -139,6 +140,11 @@ impl Policy {
 
     pub fn accounts(&self) -> &[AccountTemplate] {
         &self.document.accounts
+    }
+
+    /// The lists that expressions can name.
+    pub fn lists(&self) -> &[ListSpec] {
+        &self.document.lists
     }
 
     pub fn payment_types(&self) -> &[PaymentType] {

@@ -23,6 +23,24 @@ pub struct Entity {
     pub normalise: Normalise,
 }
 
+/// A list that expressions look values up in, such as blocked devices. Its values are not a part of the policy: they change while
+/// the policy is active.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListSpec {
+    /// The name by which expressions, and requests that change the list, refer to it.
+    pub name: Name,
+    pub holds: ListHolds,
+}
+
+/// What the values of a list are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListHolds {
+    /// Texts, such as country codes.
+    Text,
+    /// Values of this kind of entity.
+    Entity(EntityIdx),
+}
+
 /// What is done to a value of an entity before it becomes a token. Without any of it, values are the same only if all
 /// their bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

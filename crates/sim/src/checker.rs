@@ -245,7 +245,8 @@ impl Checker {
         })?;
         model.approvals.compare(engine)?;
         model.identities.compare(engine)?;
-        model.settings.compare(engine)
+        model.settings.compare(engine)?;
+        model.payments.lists.compare(engine)
     }
 }
 
@@ -286,6 +287,7 @@ fn kinds(entry: &Entry) -> impl Iterator<Item = &'static str> {
         | Fact::Identity(_)
         | Fact::Approval(_)
         | Fact::Setting(_)
+        | Fact::List(_)
         | Fact::PersonalDataRead(_)
         | Fact::KeyUsed(_)
         | Fact::StateDigest(_) => None,

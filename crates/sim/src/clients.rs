@@ -4,6 +4,7 @@
 mod approvals;
 mod keys;
 mod kind;
+mod lists;
 mod orders;
 mod settings;
 
@@ -165,6 +166,9 @@ impl Clients {
             Kind::ListsOfProposals => self.lists_of_proposals(rng),
             Kind::Subject | Kind::Setting | Kind::RemoveSetting | Kind::GetSettings => {
                 return settings::request(kind, rng);
+            }
+            Kind::NewList | Kind::ListValues | Kind::RemoveListValues | Kind::DeleteList | Kind::GetLists => {
+                return lists::request(kind, now, rng);
             }
             Kind::LargeArtifact => return Sent::within(large(rng)),
             Kind::OpenLedger => {

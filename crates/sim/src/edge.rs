@@ -128,6 +128,7 @@ impl ContextSource for Shared {
                 | Fact::Identity(_)
                 | Fact::Approval(_)
                 | Fact::Setting(_)
+                | Fact::List(_)
                 | Fact::PersonalDataRead(_)
                 | Fact::KeyUsed(_)
                 | Fact::StateDigest(_),
@@ -311,7 +312,10 @@ impl Exchange {
                 let told = |answer: &Answer| answer.as_ref().err().map(|refusal| Problem::from(refusal).code());
                 let mut refused = self.answers.iter().filter_map(told);
                 let is_derived = code == api::ErrorCode::TransferNotCancellable.into()
-                    || self.answers.last().is_some_and(|answer| is_of_a_payment(answer, problem));
+                    || self.answers.last().is_some_and(|answer| is_of_a_payment(answer, problem))
+                    // Values of an entity become tokens as the active policy says.
+                    || (code == api::ErrorCode::EntityNotFound.into()
+                        && matches!(self.answers.last(), Some(Ok(Reply::List(_)))));
                 if shown["code"] != code.as_str() || !(is_derived || refused.any(|refused| refused == code)) {
                     return fails("the error code differs from the engine's");
                 }
@@ -431,6 +435,16 @@ fn check_rendered(reply: &Reply, response: &Response) -> Result<(), String> {
         Reply::Policy(active) | Reply::PolicyMade((_, active)) => {
             ensure(shown["sequence"] == active.seq.get(), "the policy differs")
         }
+        Reply::List(told) | Reply::ListMade((_, told)) => {
+            ensure(shown["version"] == told.version.get() && shown["values"] == told.values, "the list differs")
+        }
+        Reply::Lists(all) => items(all.len()),
+        Reply::ListChanged(told) => ensure(
+            shown["changed"] == told.changed && shown["list"]["version"] == told.list.version.get(),
+            "the list differs",
+        ),
+        Reply::ListValues(Page { items, next }) => page(items.len(), next.is_some()),
+        Reply::ListedValue(told) => ensure(shown["sequence"] == told.added.get(), "the value of a list differs"),
         Reply::Label((_, label)) => ensure(text("label") == Some(label.label.name.as_str()), "the label differs"),
         // A request for one ledger reads all of them. The other answers contain nothing to compare, or are packed.
         Reply::Ledgers(_)

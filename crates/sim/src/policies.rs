@@ -154,6 +154,7 @@ impl Variant {
         payment_type: &str,
         amount: Amount,
         features: &[(&'static str, FeatureValue)],
+        is_blocked: bool,
     ) -> (Verdict, u16, Vec<&'static str>) {
         let int = |wanted: &str| match features.iter().find(|(name, _)| *name == wanted) {
             Some((_, FeatureValue::Int(value))) => Some(*value),
@@ -177,6 +178,7 @@ impl Variant {
             ];
             if self.is_second {
                 rules.push(("many_small", int("small_2m").map(|count| count > 2), Verdict::Review, 0));
+                rules.push(("blocked", Some(is_blocked), Verdict::Decline, 0));
             }
             for (code, holds, found, points) in rules {
                 match holds {
@@ -380,6 +382,14 @@ name = "many_small"
 when = "features.small_2m > 2"
 then = { review = true }
 payments = ["card"]
+[[rules]]
+name = "blocked"
+when = "payment.customer in list('blocked')"
+then = { decline = true }
+payments = ["card"]
+
+[lists.blocked]
+holds = "customer"
 
 [streams.small]
 of = "customer"

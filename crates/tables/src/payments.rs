@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use api::payments::Given;
 use engine::NewPayment;
-use policy::{AttributeKind, DecimalMark, FileMapping, PaymentType, Policy};
+use policy::{AttributeKind, DecimalMark, Entity, FileMapping, PaymentType, Policy};
 use types::{Digest, DigestBuilder, Name, PaymentId, Timestamp, Token};
 use vault::{RootKey, Vault};
 
@@ -94,6 +94,16 @@ impl Payments {
         let labels = mapping.label.as_ref().map(|label| Labels::new(label, mapping.decimal));
         let tokens = Tokens::new();
         Ok(Self { policy: Arc::clone(policy), mapping: mapping.clone(), places, id_kind, labels, tokens })
+    }
+
+    /// The token by which payments of the file name a value of an entity.
+    ///
+    /// # Errors
+    /// Fails if the key store has no room for another value.
+    pub fn token(&mut self, entity: &Entity, value: &str) -> Result<Token, vault::Full> {
+        let token = self.tokens.token(&entity.name, &entity.normalise.apply(value), entity.personal);
+        self.tokens.forget_unsaved();
+        token
     }
 
     /// The positions in the file of the columns to read.

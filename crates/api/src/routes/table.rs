@@ -10,7 +10,7 @@ use super::parameters::{
 };
 use super::{
     Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Tag, of_api_keys, of_approvals, of_audit,
-    of_identity, of_proofs, of_segments, of_tenants, page, shape,
+    of_identity, of_lists, of_proofs, of_segments, of_tenants, page, shape,
 };
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
@@ -481,6 +481,14 @@ pub const ROUTES: &[Route] = &[
         shape::<Policy>(),
         "Look up the active policy",
     ),
+    of_lists::CREATE,
+    of_lists::LIST,
+    of_lists::GET,
+    of_lists::DELETE,
+    of_lists::ADD,
+    of_lists::REMOVE,
+    of_lists::VALUES,
+    of_lists::VALUE,
     of_api_keys::CREATE,
     of_api_keys::LIST,
     of_api_keys::GET,

@@ -44,6 +44,7 @@ fn names() -> PolicyActivated {
         name: name("retail"),
         features: vec![name("spend_1d"), name("mean_1d"), name("night")],
         models: vec![name("fraud")],
+        lists: vec![name("blocked_devices"), name("sanctioned_countries")],
         streams: Vec::new(),
         ledger_facts: Vec::new(),
     }
@@ -98,6 +99,7 @@ fn decided() -> PaymentDecided {
             (2, FeatureValue::Bool(true)),
         ],
         models: vec![(0, Some(0.52))],
+        lists: vec![(0, Seq::new(7)), (1, Seq::ZERO)],
         late: false,
         status: PaymentStatus::InReview,
         refusal: None,
@@ -204,6 +206,16 @@ fn a_decided_payment_is_shown_with_the_names_of_its_policy() {
                   {
                     "name": "fraud",
                     "probability": 0.52
+                  }
+                ],
+                "lists": [
+                  {
+                    "name": "blocked_devices",
+                    "version": 7
+                  },
+                  {
+                    "name": "sanctioned_countries",
+                    "version": 0
                   }
                 ],
                 "policy": {

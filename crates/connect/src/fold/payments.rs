@@ -131,6 +131,7 @@ impl Payments {
             | Fact::Identity(_)
             | Fact::Approval(_)
             | Fact::Setting(_)
+            | Fact::List(_)
             | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_)
             | Fact::StateDigest(_) => {}

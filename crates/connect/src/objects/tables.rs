@@ -280,6 +280,7 @@ impl Files {
             | Fact::Identity(_)
             | Fact::Approval(_)
             | Fact::Setting(_)
+            | Fact::List(_)
             | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_)
             | Fact::StateDigest(_) => Ok(()),

@@ -9,6 +9,7 @@ mod batches;
 mod guards;
 mod identity;
 mod increments;
+mod lists;
 mod one_principal;
 mod orders;
 mod payments;

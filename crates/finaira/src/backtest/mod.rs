@@ -13,6 +13,7 @@
 mod columns;
 mod file_order;
 mod labels;
+mod lists;
 mod output;
 pub(crate) mod progress;
 pub(crate) mod replay;
@@ -30,6 +31,7 @@ use tables::{Input, Labels, Payments, Row};
 use types::{Asset, Name};
 
 use self::file_order::FileOrder;
+use self::lists::Lists;
 use self::output::{Outcome, Output};
 use self::progress::Progress;
 use self::replay::Replay;
@@ -55,6 +57,9 @@ pub(crate) struct Arguments {
     /// Output file for the decisions: Parquet, with one row per row of the input
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
+    /// A folder with the values of the policy's lists: NAME.txt has one value in each line; a list without a file is empty
+    #[arg(long, value_name = "DIR")]
+    lists: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -65,7 +70,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .with_context(|| format!("the policy {} has no [file], which says how to read a file", policy.name()))?;
     check_output(arguments)?;
     let input = Input::open(&arguments.input, mapping.delimiter)?;
-    let payments = Payments::new(&policy, &mapping, &input)?;
+    let mut payments = Payments::new(&policy, &mapping, &input)?;
+    let lists = Lists::read(arguments.lists.as_deref(), &policy, &mut payments)?;
+    if !lists.empty.is_empty() {
+        errln!(
+            "these lists of the policy are empty in this backtest: {}; give their values with --lists DIR",
+            lists.empty.join(", ")
+        );
+    }
     let labelled = mapping.label.is_some();
     let output = Output::create(&arguments.output, &policy, (&mapping.id, payments.id_kind()), labelled)?;
     let fraud: Name = FRAUD.parse()?;
@@ -73,7 +85,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         errln!("labels do not affect features: the policy's [labels] do not list `{FRAUD}` as positive");
     }
     let delay = mapping.label.as_ref().map(|label| label.delay).unwrap_or_default();
-    let replay = Replay::new(&bundle, &policy, fraud, delay)?;
+    let replay = Replay::new(&bundle, &policy, lists.commands, (fraud, delay))?;
 
     let schedule = Schedule::read(&input, input.find(&mapping.time)?)?;
     let mut progress = Progress::new(schedule.rows);

@@ -32,11 +32,16 @@ pub(crate) struct Replay {
 const FORGET_EVERY: usize = 4096;
 
 impl Replay {
-    /// Creates an engine in which the policy is active from the beginning.
+    /// Creates an engine in which the policy is active from the beginning, and in which these commands have made lists.
     ///
     /// # Errors
-    /// Fails if the engine rejects the policy.
-    pub(crate) fn new(bundle: &Bundle, policy: &Arc<Policy>, fraud: Name, delay: Span) -> anyhow::Result<Self> {
+    /// Fails if the engine rejects the policy or a list.
+    pub(crate) fn new(
+        bundle: &Bundle,
+        policy: &Arc<Policy>,
+        lists: Vec<Command>,
+        (fraud, delay): (Name, Span),
+    ) -> anyhow::Result<Self> {
         let mut engine = Engine::new(ShardId::default(), TENANT);
         engine.start(Timestamp::ZERO, Origin::new(1), &mut |_: Applied<'_>| {});
         let artifact = policy.digest();
@@ -51,6 +56,11 @@ impl Replay {
             let request = request(RequestId::default(), command);
             let answer = engine.execute(Timestamp::ZERO, &request, &mut |_: Applied<'_>| {});
             answer.context("the policy cannot be activated")?;
+        }
+        for command in lists {
+            let answer =
+                engine.execute(Timestamp::ZERO, &request(RequestId::default(), command), &mut |_: Applied<'_>| {});
+            answer.context("the lists cannot be used")?;
         }
         engine.leave_out_digests();
         Ok(Self { engine, fraud, delay, labels: VecDeque::new(), ids: HashSet::default(), last: Seq::ZERO })

@@ -285,7 +285,8 @@ fn failure_kind(failure: &Failure) -> String {
         | FailureCause::NotFound
         | FailureCause::Mistyped
         | FailureCause::NoProbability
-        | FailureCause::SameAccount => failure.to_string(),
+        | FailureCause::SameAccount
+        | FailureCause::NotFound => failure.to_string(),
     }
 }
 

@@ -171,7 +171,7 @@ fn measure(settings: &Settings, windows: &Windows, ask: Ask) -> anyhow::Result<f
 }
 
 /// The memory of this process.
-fn resident_bytes() -> anyhow::Result<f64> {
+pub(super) fn resident_bytes() -> anyhow::Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in /proc/self/status")?;
     let kib: u32 = line.trim().trim_end_matches(" kB").parse()?;

@@ -7,6 +7,7 @@ mod connection;
 mod drive;
 mod features;
 mod forest;
+mod lists;
 mod load;
 mod model;
 mod payments;
@@ -47,6 +48,9 @@ pub(crate) enum Benchmark {
     /// Measure aggregates of feature windows on one thread: the time of each, and the memory of a record
     #[command(max_term_width = 100)]
     Features(features::Settings),
+    /// Measure lists on one thread: the memory of a value, the time of a look-up, and the replay of their entries
+    #[command(max_term_width = 100)]
+    Lists(lists::Settings),
     /// Measure what one score of a model costs on one thread, without a server
     #[command(max_term_width = 100)]
     Model(model::Settings),
@@ -68,6 +72,7 @@ pub(crate) fn run(benchmark: &Benchmark) -> anyhow::Result<()> {
         Benchmark::Payments(settings) => return payments::run(settings),
         Benchmark::Tokens(settings) => return tokens::run(settings),
         Benchmark::Features(settings) => return features::run(settings),
+        Benchmark::Lists(settings) => return lists::run(settings),
         Benchmark::Model(settings) => return model::score(settings),
         Benchmark::Explain(settings) => return model::explain(settings),
         Benchmark::Rules(settings) => return rules::run(settings),

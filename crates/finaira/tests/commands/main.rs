@@ -25,6 +25,7 @@ mod increments;
 mod kills;
 mod lifecycle;
 mod limits;
+mod lists;
 #[expect(dead_code, reason = "the tests of connectors use the rest")]
 mod mounted;
 mod orders;

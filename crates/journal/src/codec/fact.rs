@@ -9,7 +9,7 @@ use engine::{
 use features::{Item, RecordChange, StreamId, Update};
 use types::{Digest, Name, Origin, PaymentId, Seq, Span, Timestamp, Token};
 
-use super::{approvals, identity, ledger_facts, payment, settings};
+use super::{approvals, identity, ledger_facts, lists, payment, settings};
 use crate::bytes::{DecodeError, Decoder, Encoder};
 
 const JOURNAL_STARTED: u16 = 1;
@@ -46,9 +46,15 @@ pub(super) const ACCOUNT_STAGED: u16 = 31;
 pub(super) const TRANSFER_STAGED: u16 = 32;
 pub(super) const IMPORT_NOTED: u16 = 33;
 pub(super) const APPROVALS_SET: u16 = 34;
+pub(super) const LIST_MADE: u16 = 35;
+pub(super) const LIST_VALUES_ADDED: u16 = 36;
+pub(super) const LIST_VALUES_REMOVED: u16 = 37;
+pub(super) const LIST_DELETED: u16 = 38;
 
 /// The version of a kind, unless the fact needs a later one.
 pub(super) const FIRST_VERSION: u16 = 1;
+/// The version of an activated policy that declares lists.
+const POLICY_LISTS_VERSION: u16 = 2;
 
 /// The names of all kinds, in the order of their numbers.
 pub const KIND_NAMES: &[&str] = &[
@@ -86,6 +92,10 @@ pub const KIND_NAMES: &[&str] = &[
     "transfer_staged",
     "import_noted",
     "approvals_set",
+    "list_made",
+    "list_values_added",
+    "list_values_removed",
+    "list_deleted",
 ];
 
 /// Whether later entries may refer to an entry of this kind.
@@ -107,6 +117,7 @@ pub(super) fn kind(fact: &Fact) -> (u16, &'static str) {
         Fact::Identity(fact) => identity::kind(fact),
         Fact::Approval(fact) => approvals::kind(fact),
         Fact::Setting(fact) => settings::kind(fact),
+        Fact::List(fact) => lists::kind(fact),
         Fact::PersonalDataRead(_) => (PERSONAL_DATA_READ, "personal_data_read"),
         Fact::KeyUsed(_) => (KEY_USED, "key_used"),
         Fact::StateDigest(_) => (STATE_DIGEST, "state_digest"),
@@ -142,6 +153,7 @@ pub(super) fn encode(header: &Header, fact: &Fact, into: &mut Encoder) -> (u16, 
         Fact::Identity(fact) => identity::encode(fact, into),
         Fact::Approval(fact) => approvals::encode(header, fact, into),
         Fact::Setting(fact) => settings::encode(fact, into),
+        Fact::List(fact) => lists::encode(fact, into),
         Fact::PersonalDataRead(read) => {
             into.u128(read.payment.get());
             into.count(read.attributes.len());
@@ -167,13 +179,15 @@ fn version(header: &Header, fact: &Fact) -> u16 {
         Fact::PaymentDecided(decided) => payment::version(decided),
         Fact::PaymentChanged(changed) => payment::changed_version(changed),
         Fact::Identity(fact) => identity::version(fact),
+        Fact::PolicyActivated(activated) if !activated.lists.is_empty() => POLICY_LISTS_VERSION,
+        Fact::PolicyActivated(_) => FIRST_VERSION,
         Fact::JournalStarted { .. }
         | Fact::JournalContinued { .. }
         | Fact::LabelRecorded(_)
         | Fact::ArtifactStored(_)
-        | Fact::PolicyActivated(_)
         | Fact::Approval(_)
         | Fact::Setting(_)
+        | Fact::List(_)
         | Fact::PersonalDataRead(_)
         | Fact::KeyUsed(_)
         | Fact::StateDigest(_) => FIRST_VERSION,
@@ -184,8 +198,9 @@ fn version(header: &Header, fact: &Fact) -> u16 {
 fn last_version(kind: u16) -> u16 {
     match kind {
         ACCOUNT_OPENED | TRANSFER_CREATED => ledger_facts::IMPORTED_VERSION,
-        PAYMENT_DECIDED => payment::ITEMS_VERSION,
-        PAYMENT_CHANGED => payment::CHANGED_ITEMS_VERSION,
+        PAYMENT_DECIDED => payment::LISTS_VERSION,
+        PAYMENT_CHANGED => payment::CHANGED_LISTS_VERSION,
+        POLICY_ACTIVATED => POLICY_LISTS_VERSION,
         PRINCIPAL_ADDED => identity::SUBJECT_VERSION,
         CREDENTIAL_ADDED => identity::EXPIRY_VERSION,
         _ => FIRST_VERSION,
@@ -227,11 +242,12 @@ pub(super) fn decode(header: &Header, kind: u64, version: u64, plain: &[u8]) -> 
             count: from.varint()?,
             bytes: from.counted()?.into(),
         }),
-        POLICY_ACTIVATED => Fact::PolicyActivated(Arc::new(decode_policy(header, &mut from)?)),
+        POLICY_ACTIVATED => Fact::PolicyActivated(Arc::new(decode_policy(header, version, &mut from)?)),
         API_KEY_ADDED | PRINCIPAL_ADDED | CREDENTIAL_ADDED | CREDENTIAL_REVOKED => {
             Fact::Identity(identity::decode(number, version, &mut from)?)
         }
         PROPOSAL_MADE | PROPOSAL_ENDED | APPROVALS_SET => Fact::Approval(approvals::decode(header, number, &mut from)?),
+        LIST_MADE..=LIST_DELETED => Fact::List(lists::decode(number, &mut from)?),
         SETTING_PUT | SETTING_REMOVED => Fact::Setting(settings::decode(number, &mut from)?),
         PERSONAL_DATA_READ => Fact::PersonalDataRead(PersonalDataRead {
             payment: PaymentId::new(from.u128()?),
@@ -264,9 +280,12 @@ fn encode_policy(header: &Header, activated: &PolicyActivated, into: &mut Encode
         into.varint(stream.recorded_since.ns());
     }
     ledger_facts::encode_all(header, &activated.ledger_facts, into);
+    if !activated.lists.is_empty() {
+        lists::encode_names(&activated.lists, into);
+    }
 }
 
-fn decode_policy(header: &Header, from: &mut Decoder<'_>) -> Result<PolicyActivated, DecodeError> {
+fn decode_policy(header: &Header, version: u16, from: &mut Decoder<'_>) -> Result<PolicyActivated, DecodeError> {
     let artifact = Digest::new(from.array()?);
     let name = decode_name(from)?;
     let mut names = || decode_many(from, decode_name);
@@ -283,7 +302,11 @@ fn decode_policy(header: &Header, from: &mut Decoder<'_>) -> Result<PolicyActiva
     };
     let streams = decode_many(from, stream)?;
     let ledger_facts = ledger_facts::decode_all(header, from)?;
-    Ok(PolicyActivated { artifact, name, features, models, streams, ledger_facts })
+    let lists = if version >= POLICY_LISTS_VERSION { decode_many(from, decode_name)? } else { Vec::new() };
+    if version >= POLICY_LISTS_VERSION && lists.is_empty() {
+        return Err(DecodeError::Unknown { what: "number of lists", value: 0 });
+    }
+    Ok(PolicyActivated { artifact, name, features, models, lists, streams, ledger_facts })
 }
 
 const INSERT: u8 = 0;

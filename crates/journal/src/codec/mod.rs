@@ -49,6 +49,7 @@ mod identity;
 mod imports;
 mod ledger_facts;
 mod ledger_settings;
+mod lists;
 mod payment;
 mod rows;
 mod settings;

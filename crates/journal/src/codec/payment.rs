@@ -13,7 +13,7 @@ use types::{AccountId, Amount, Code, Digest, LedgerId, Name, PaymentId, Seq, Spa
 use super::fact::{
     decode_bool, decode_many, decode_name, decode_text, decode_updates, encode_name, encode_updates, has_items,
 };
-use super::{compact_features, ledger_facts};
+use super::{compact_features, ledger_facts, lists};
 use crate::bytes::{DecodeError, Decoder, Encoder};
 
 pub(super) fn encode_decided(header: &Header, decided: &PaymentDecided, into: &mut Encoder) {
@@ -85,6 +85,9 @@ pub(super) fn encode_decided(header: &Header, decided: &PaymentDecided, into: &m
             encode_failure(failure, into);
         }
     }
+    if !decided.lists.is_empty() {
+        lists::encode_versions(&decided.lists, into);
+    }
     into.end_references();
 }
 
@@ -93,10 +96,13 @@ const FAILURES_VERSION: u16 = 2;
 /// The version of a decision in its compact form: it contains each id once, and features take fewer bytes.
 const COMPACT_VERSION: u16 = 3;
 /// The version of a compact decision that adds records with items.
-pub(super) const ITEMS_VERSION: u16 = 4;
+const ITEMS_VERSION: u16 = 4;
+/// The version of a compact decision that looked into lists. It may have records with items.
+pub(super) const LISTS_VERSION: u16 = 5;
 
 pub(super) fn version(decided: &PaymentDecided) -> u16 {
     match decided.form {
+        DecisionForm::Compact if !decided.lists.is_empty() => LISTS_VERSION,
         DecisionForm::Compact if has_items(&decided.updates) => ITEMS_VERSION,
         DecisionForm::Compact => COMPACT_VERSION,
         DecisionForm::Long if failures(decided).next().is_some() => FAILURES_VERSION,
@@ -121,6 +127,9 @@ pub(super) fn decode_decided(
             let unknown = DecodeError::Unknown { what: "position of a reason", value: u64::from(position) };
             decided.reasons.get_mut(usize::from(position)).ok_or(unknown)?.failure = Some(failure);
         }
+    }
+    if version >= LISTS_VERSION {
+        decided.lists = lists::decode_versions(from)?;
     }
     Ok(decided)
 }
@@ -158,6 +167,7 @@ fn decode_first(
             let probability = if decode_bool(from)? { Some(f64::from_bits(from.u64()?)) } else { None };
             Ok((number, probability))
         })?,
+        lists: Vec::new(),
         late: decode_bool(from)?,
         status: STATUSES.value(from.u8()?)?,
         refusal: match decode_bool(from)? {
@@ -207,10 +217,13 @@ pub(super) const SUMS_VERSION: u16 = 2;
 /// The version of a change that also has the decision about an increment.
 const INCREMENT_VERSION: u16 = 3;
 /// The version of an increment that moves records with items.
-pub(super) const CHANGED_ITEMS_VERSION: u16 = 4;
+const CHANGED_ITEMS_VERSION: u16 = 4;
+/// The version of an increment whose decision looked into lists. It may move records with items.
+pub(super) const CHANGED_LISTS_VERSION: u16 = 5;
 
 pub(super) fn changed_version(changed: &PaymentChanged) -> u16 {
     match (&changed.increment, changed.sums) {
+        (Some(increment), _) if !increment.lists.is_empty() => CHANGED_LISTS_VERSION,
         (Some(_), _) if has_items(&changed.updates) => CHANGED_ITEMS_VERSION,
         (Some(_), _) => INCREMENT_VERSION,
         (None, Some(_)) => SUMS_VERSION,
@@ -268,9 +281,12 @@ fn encode_increment(increment: &Incremented, into: &mut Encoder) {
     }
     into.count(increment.accepted_updates.len());
     increment.accepted_updates.iter().for_each(|position| into.varint(*position));
+    if !increment.lists.is_empty() {
+        lists::encode_versions(&increment.lists, into);
+    }
 }
 
-fn decode_increment(payment: PaymentId, from: &mut Decoder<'_>) -> Result<Incremented, DecodeError> {
+fn decode_increment(payment: PaymentId, version: u16, from: &mut Decoder<'_>) -> Result<Incremented, DecodeError> {
     let leg = |from: &mut Decoder<'_>| {
         Ok(Leg {
             transfer: TransferKey::Leg { payment, number: from.varint()? },
@@ -303,6 +319,7 @@ fn decode_increment(payment: PaymentId, from: &mut Decoder<'_>) -> Result<Increm
         },
         legs: if decode_bool(from)? { Some(decode_many(from, leg)?.into()) } else { None },
         accepted_updates: decode_many(from, |from| from.varint())?,
+        lists: if version >= CHANGED_LISTS_VERSION { lists::decode_versions(from)? } else { Vec::new() },
     })
 }
 
@@ -336,7 +353,7 @@ pub(super) fn decode_changed(
         changed.sums = Some(PaymentSums { captured, released, refunded });
     }
     if version >= INCREMENT_VERSION {
-        changed.increment = Some(Arc::new(decode_increment(changed.payment, from)?));
+        changed.increment = Some(Arc::new(decode_increment(changed.payment, version, from)?));
     }
     Ok(changed)
 }

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::{
-    ApiKeyAdded, ApprovalFact, ApprovalRules, ArtifactChunk, Cause, CredentialAdded, CredentialKind, CredentialRevoked,
-    DecisionForm, Demand, DepartedHistory, Entry, Fact, Header, IdentityFact, KeyUsed, LabelRecorded, PaymentChanged,
-    PaymentDecided, PaymentStatus, PaymentSums, PersonalDataRead, PlainValue, Portion, PrincipalAdded, PrincipalKind,
-    ProposalEnd, ProposalEnded, ProposalMade, Proposed, SettingFact, SettingKind, StateDigest, Verb,
+    AddedValue, ApiKeyAdded, ApprovalFact, ApprovalRules, ArtifactChunk, Cause, CredentialAdded, CredentialKind,
+    CredentialRevoked, DecisionForm, Demand, DepartedHistory, Entry, Fact, Header, IdentityFact, Incremented, KeyUsed,
+    LabelRecorded, ListFact, ListOf, ListPurpose, ListValue, PaymentChanged, PaymentDecided, PaymentStatus,
+    PaymentSums, PersonalDataRead, PlainValue, PolicyActivated, Portion, PrincipalAdded, PrincipalKind, ProposalEnd,
+    ProposalEnded, ProposalMade, Proposed, SettingFact, SettingKind, StateDigest, Verb,
 };
 use expect_test::expect_file;
 use features::{Item, RecordChange, Update};
@@ -21,8 +22,8 @@ use ledger::{
 };
 use policy::{FeatureValue, MissingReason};
 use types::{
-    AccountId, ActorId, Amount, Asset, Code, CredentialId, Digest, Epoch, ImportId, KeyId, LedgerId, Origin, PaymentId,
-    ProposalId, RequestId, Sealed, Seq, SettingName, Span, Timestamp, Token, TokenSubject, TransferId,
+    AccountId, ActorId, Amount, Asset, Code, CredentialId, Digest, Epoch, ImportId, KeyId, LedgerId, Name, Origin,
+    PaymentId, ProposalId, RequestId, Sealed, Seq, SettingName, Span, Timestamp, Token, TokenSubject, TransferId,
 };
 
 use crate::support::facts::{
@@ -267,6 +268,10 @@ fn entries() -> Vec<Entry> {
     for (seq, fact) in (next..).zip(with_items(next)) {
         entries.push(Entry { header: header(seq), fact, sealed: None });
     }
+    let next = entries.last().map_or(0, |entry| entry.header.seq.get()) + 1;
+    for (seq, fact) in (next..).zip(with_lists(next)) {
+        entries.push(Entry { header: header(seq), fact, sealed: None });
+    }
     entries
 }
 
@@ -292,6 +297,42 @@ fn with_items(seq: u64) -> [Fact; 2] {
         ..changed(seq + 1, Cause::Verb(Verb::Increment), PaymentStatus::Held)
     };
     [Fact::PaymentDecided(Arc::new(decided)), Fact::PaymentChanged(moved)]
+}
+
+/// Facts about lists, a policy that declares two of them, and a decision and an increment that looked into them. They begin with
+/// this sequence.
+fn with_lists(seq: u64) -> [Fact; 9] {
+    let (texts, devices) = (name("sanctioned_countries"), name("blocked_devices"));
+    let made = |list: &Name, of, purpose, description: &str| {
+        Fact::List(ListFact::Made { list: list.clone(), of, purpose, description: description.into() })
+    };
+    let added = |value, expires_at, reason: &str| AddedValue { value, expires_at, reason: reason.into() };
+    let text = |text: &str| ListValue::Text(text.into());
+    let device = |token| ListValue::Entity(Token::new(token));
+    let expires_at = Some(Timestamp::from_ns(1_795_086_400_000_000_000));
+    let values = [added(text("KP"), None, ""), added(text("IR"), expires_at, "un"), added(text("SY"), None, "un")];
+    let devices_added = [added(device(99), None, "fraud"), added(device(u128::MAX), expires_at, "")];
+    let removed = [text("KP"), text("IR")];
+    let activated =
+        PolicyActivated { lists: vec![texts.clone(), devices.clone()], ledger_facts: Vec::new(), ..activated(seq + 5) };
+    let lists = vec![(0, Seq::new(seq + 4)), (1, Seq::ZERO)];
+    let [Fact::PaymentDecided(decided), Fact::PaymentChanged(changed)] = with_items(seq + 6) else {
+        unreachable!("a decision and an increment")
+    };
+    let decided = PaymentDecided { lists: lists.clone(), ..Arc::unwrap_or_clone(decided) };
+    let increment =
+        changed.increment.map(|increment| Arc::new(Incremented { lists, ..Arc::unwrap_or_clone(increment) }));
+    [
+        made(&texts, ListOf::Text, ListPurpose::Block, "UN sanctions"),
+        made(&devices, ListOf::Entity(name("device")), ListPurpose::Watch, ""),
+        Fact::List(ListFact::ValuesAdded { list: texts.clone(), values: values.into() }),
+        Fact::List(ListFact::ValuesAdded { list: devices.clone(), values: devices_added.into() }),
+        Fact::List(ListFact::ValuesRemoved { list: texts, values: removed.into() }),
+        Fact::PolicyActivated(Arc::new(activated)),
+        Fact::PaymentDecided(Arc::new(decided)),
+        Fact::PaymentChanged(PaymentChanged { increment, ..changed }),
+        Fact::List(ListFact::Deleted { list: devices }),
+    ]
 }
 
 /// Rules, a proposal of each operation, and each end of one.
@@ -544,6 +585,7 @@ fn entries_of_version_1() -> Vec<Entry> {
             | Fact::Identity(_)
             | Fact::Approval(_)
             | Fact::Setting(_)
+            | Fact::List(_)
             | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_) => {}
         }

@@ -30,6 +30,7 @@ fn policy() -> PolicyActivated {
         name: "retail".parse().unwrap(),
         features: Vec::new(),
         models: Vec::new(),
+        lists: Vec::new(),
         streams: Vec::new(),
         ledger_facts: Vec::new(),
     }
@@ -329,6 +330,7 @@ fn decided(seq: u64, policy: u64) -> Entry {
         tags: Vec::new(),
         features: Vec::new(),
         models: Vec::new(),
+        lists: Vec::new(),
         late: false,
         status: PaymentStatus::Posted,
         refusal: None,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use engine::{
     ApiKeyAdded, ApprovalFact, ApprovalRules, ArtifactChunk, CaptureTerms, Cause, DecisionForm, DepartedHistory,
-    Header, IdentityFact, KeyUsed, LabelRecorded, PaymentChanged, PaymentDecided, PaymentStatus, PersonalDataRead,
-    PolicyActivated, Portion, SettingFact, SettingKind, StateDigest,
+    Header, IdentityFact, KeyUsed, LabelRecorded, ListFact, PaymentChanged, PaymentDecided, PaymentStatus,
+    PersonalDataRead, PolicyActivated, Portion, SettingFact, SettingKind, StateDigest,
 };
 use features::Windows;
 use ledger::{
@@ -123,6 +123,7 @@ fn facts() -> Vec<(Fact, Vec<Touched>)> {
         tags: Vec::new(),
         features: Vec::new(),
         models: Vec::new(),
+        lists: Vec::new(),
         late: false,
         status: PaymentStatus::Posted,
         refusal: None,
@@ -151,6 +152,7 @@ fn facts() -> Vec<(Fact, Vec<Touched>)> {
         name,
         features: Vec::new(),
         models: Vec::new(),
+        lists: Vec::new(),
         streams: Vec::new(),
         ledger_facts: vec![opened],
     };
@@ -171,6 +173,7 @@ fn facts() -> Vec<(Fact, Vec<Touched>)> {
             (Fact::Identity(IdentityFact::ApiKeyAdded(key)), vec![]),
             (Fact::Approval(ApprovalFact::RulesSet(ApprovalRules::default())), vec![]),
             (Fact::Setting(setting), vec![]),
+            (Fact::List(ListFact::Deleted { list: "blocked".parse().unwrap() }), vec![]),
             (Fact::PersonalDataRead(PersonalDataRead { payment: PaymentId::new(7), attributes: [].into() }), vec![]),
             (Fact::KeyUsed(KeyUsed { items: 0, parts: [1].into() }), vec![]),
             (Fact::StateDigest(StateDigest { scheme: 1, digest: Digest::default() }), vec![]),
@@ -195,9 +198,10 @@ fn kind(fact: &Fact) -> usize {
         Fact::Setting(_) => LEDGER_KINDS + 10,
         Fact::PersonalDataRead(_) => LEDGER_KINDS + 11,
         Fact::Approval(_) => LEDGER_KINDS + 12,
+        Fact::List(_) => LEDGER_KINDS + 13,
     }
 }
-const KINDS: usize = LEDGER_KINDS + 13;
+const KINDS: usize = LEDGER_KINDS + 14;
 
 fn events_of(fact: Fact, touched: &[Touched]) -> Vec<IndexedFact> {
     let at = Timestamp::from_ns(5);

@@ -53,11 +53,17 @@ pub(super) fn compile_with(
         return Err(CompileError::at(source, 0, message));
     }
     let room = steps.room();
-    let Steps { cost, mut slots, failures, fails, .. } = steps;
-    slots.sort_unstable();
-    slots.dedup();
+    let Steps { cost, mut slots, mut listed, lists_locals, failures, fails, .. } = steps;
+    if lists_locals {
+        // A variable of a macro may have a value from anywhere in the expression.
+        listed.extend(slots.iter().copied());
+    }
+    for slots in [&mut slots, &mut listed] {
+        slots.sort_unstable();
+        slots.dedup();
+    }
     let failures = failures.into_iter().map(|(at, error)| checker.error(at, error.to_string())).collect();
-    Ok(Program { code, room, slots: slots.into(), cost, source: source.into(), failures, fails })
+    Ok(Program { code, room, slots: slots.into(), listed: listed.into(), cost, source: source.into(), failures, fails })
 }
 
 /// The steps that an operation counts for if it reads through a text.
@@ -123,6 +129,12 @@ struct Steps {
     /// The variables that are read, one bit each.
     locals: u32,
     slots: Vec<Slot>,
+    /// Whether lists outside the policy are read.
+    reads_lists: bool,
+    /// The variables of rows from which texts are made that are looked up in lists.
+    listed: Vec<Slot>,
+    /// Whether such texts come from variables of macros.
+    lists_locals: bool,
     /// The smallest parts that read nothing and fail, and where they start.
     failures: Vec<(usize, EvalError)>,
     /// Whether there is no value for any row.
@@ -146,6 +158,9 @@ impl Steps {
         self.needs_room |= other.needs_room;
         self.locals |= other.locals;
         self.slots.extend(other.slots);
+        self.reads_lists |= other.reads_lists;
+        self.listed.extend(other.listed);
+        self.lists_locals |= other.lists_locals;
         self.failures.extend(other.failures);
         self
     }
@@ -164,6 +179,13 @@ impl Steps {
     /// The steps of an operation that also makes a string.
     fn with_text(self) -> Self {
         Self { needs_room: true, ..self.more(TEXT_STEPS) }
+    }
+
+    /// The steps of an operation that looks the text that they make up in a list.
+    fn with_listed(mut self) -> Self {
+        self.listed.extend(self.slots.iter().copied());
+        self.lists_locals |= self.locals != 0;
+        self
     }
 
     /// The steps of an operation that also makes a list of this many elements.
@@ -229,7 +251,7 @@ impl Checker<'_> {
     /// A node that is computed now if it reads nothing. If that fails, the code stays as it is and fails when it is
     /// evaluated, which may never happen, as in `false && 1 / 0 == 0`.
     fn sized(&self, code: Code, at: usize, mut steps: Steps, size: Size) -> Node {
-        let is_open = !steps.slots.is_empty() || steps.locals != 0 || steps.cost > COST_MAX;
+        let is_open = !steps.slots.is_empty() || steps.reads_lists || steps.locals != 0 || steps.cost > COST_MAX;
         if is_open || self.folding == Folding::Keep {
             return Node { code, at, steps, size };
         }

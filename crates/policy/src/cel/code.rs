@@ -9,7 +9,7 @@ use super::room::Context;
 use super::typed::{Account, Any, Bool, Double, Duration, Entity, Expr, Int, Kind, Text, Time};
 use super::value::{equal, order};
 use super::zone::Zone;
-use super::{EvalError, Moment, Slot, Value};
+use super::{EvalError, Listed, Moment, Slot, Value};
 
 #[derive(Debug)]
 pub(super) enum BoolOp {
@@ -39,6 +39,10 @@ pub(super) enum BoolOp {
     Ordered(Order, Expr<Any>, Expr<Any>),
     /// Whether a list has an element, or a map a key.
     In(Expr<Any>, Expr<Any>),
+    /// Whether the list with this number has a text.
+    TextListed(Expr<Text>, u16),
+    /// Whether the list with this number has an entity.
+    EntityListed(Expr<Entity>, u16),
     All(Each, Expr<Bool>),
     Exists(Each, Expr<Bool>),
     ExistsOne(Each, Expr<Bool>),
@@ -83,6 +87,8 @@ impl BoolOp {
                     _ => Err(EvalError::NoOverload),
                 }
             }
+            Self::TextListed(value, list) => Ok(cx.row().list_has(*list, Listed::Text(value.eval(cx)?))),
+            Self::EntityListed(value, list) => Ok(cx.row().list_has(*list, Listed::Entity(value.eval(cx)?.0))),
             Self::All(each, test) => each.decide(false, test, cx),
             Self::Exists(each, test) => each.decide(true, test, cx),
             Self::ExistsOne(each, test) => each.exactly_one(test, cx),

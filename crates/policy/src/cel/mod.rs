@@ -22,6 +22,9 @@
 //!   `getDayOfWeek`, `getDayOfYear`, `getHours`, `getMinutes`, `getSeconds`, `getMilliseconds`. The last four without a
 //!   zone also of durations.
 //!
+//! - Lists that live outside the policy: `payment.country in list("sanctioned")`. The name is a constant, and the list is one that
+//!   the schema declares, of strings or of one kind of entity. A list that holds nothing has no value in it.
+//!
 //! Messages (protocol buffers) are missing, because a policy has none. The conformance tests of the language run in CI;
 //! `testdata/cel/unsupported.txt` lists each case that does not pass with its reason.
 //!
@@ -77,6 +80,8 @@ pub use zone::time_zone_data;
 
 use std::fmt;
 
+use types::Token;
+
 /// Length of the longest source, in bytes.
 pub const SOURCE_BYTES_MAX: usize = 4096;
 /// Deepest nesting of brackets, operators and calls.
@@ -130,6 +135,21 @@ pub trait Row {
     /// The value in `slot`, of the type that was declared for it, or `None` if it is missing. A slot must give the same
     /// answer throughout one evaluation.
     fn get(&self, slot: Slot) -> Option<Value<'_>>;
+
+    /// Whether a list has a value. Lists are numbered from 0 in the order of their declaration; the value is of the kind that was
+    /// declared. Must give the same answer throughout one evaluation. A row without lists has no values in them.
+    fn list_has(&self, list: u16, value: Listed<'_>) -> bool {
+        let _ = (list, value);
+        false
+    }
+}
+
+/// A value that is looked up in a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed<'a> {
+    Text(&'a str),
+    /// The token of an entity.
+    Entity(Token),
 }
 
 /// Why an expression has no value for a row.

@@ -16,6 +16,7 @@ pub struct Program {
     pub(super) code: Code,
     pub(super) room: Room,
     pub(super) slots: Box<[Slot]>,
+    pub(super) listed: Box<[Slot]>,
     pub(super) cost: u32,
     pub(super) source: Box<str>,
     pub(super) failures: Box<[CompileError]>,
@@ -134,6 +135,11 @@ impl Program {
     /// All slots that it may read, sorted and each once.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
+    }
+
+    /// The slots from which it makes texts that it looks up in lists, sorted and each once.
+    pub fn listed(&self) -> &[Slot] {
+        &self.listed
     }
 
     /// The most steps that an evaluation takes, at most [`super::COST_MAX`]. A step is a read, an operator or a

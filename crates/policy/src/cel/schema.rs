@@ -13,6 +13,7 @@ pub struct Schema {
     names: Vec<Declared>,
     slots: HashMap<String, Slot>,
     entity_names: Vec<String>,
+    lists: Vec<(String, Type)>,
 }
 
 #[derive(Debug, Clone)]
@@ -24,7 +25,27 @@ struct Declared {
 
 impl Schema {
     pub fn new() -> Self {
-        Self { names: Vec::new(), slots: HashMap::new(), entity_names: Vec::new() }
+        Self { names: Vec::new(), slots: HashMap::new(), entity_names: Vec::new(), lists: Vec::new() }
+    }
+
+    /// Adds a list with values of this type, which is [`Type::Text`] or a kind of entity.
+    pub fn declare_list(&mut self, name: &str, of: Type) {
+        self.lists.push((name.to_owned(), of));
+    }
+
+    /// The number of a list and the type of its values.
+    pub(super) fn list(&self, name: &str) -> Option<(u16, Type)> {
+        let position = self.lists.iter().position(|(known, _)| known == name)?;
+        Some((u16::try_from(position).ok()?, self.lists.get(position)?.1))
+    }
+
+    /// The message for a list that is not declared, with the nearest declared name.
+    pub(super) fn unknown_list(&self, name: &str) -> String {
+        let shown = types::shorten(name);
+        match nearest(name, self.lists.iter().map(|(known, _)| known.as_str())) {
+            Some(near) => format!("the policy declares no list '{shown}'; did you mean '{near}'?"),
+            None => format!("the policy declares no list '{shown}'; declare it under [lists]"),
+        }
     }
 
     /// Sets the names of the entity kinds for messages: the kind of `Type::Entity(i)` is the i-th of `names`.

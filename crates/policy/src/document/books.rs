@@ -1,12 +1,12 @@
-//! `[ledgers]`, `[entities]` and `[accounts]`.
+//! `[ledgers]`, `[entities]`, `[accounts]` and `[lists]`.
 
 use types::{Asset, Code, LedgerId, Name};
 
 use super::reader::{Table, choice, flag, parsed, text, whole};
 use super::section::{Section, items};
 use crate::index::{EntityIdx, LedgerIdx};
-use crate::limits::{ACCOUNTS_MAX, ENTITIES_MAX, LEDGERS_MAX};
-use crate::spec::{AccountFlagsSpec, AccountTemplate, Entity, LedgerSpec, Normalise};
+use crate::limits::{ACCOUNTS_MAX, ENTITIES_MAX, LEDGERS_MAX, LISTS_MAX};
+use crate::spec::{AccountFlagsSpec, AccountTemplate, Entity, LedgerSpec, ListHolds, ListSpec, Normalise};
 
 pub(super) fn ledgers(document: &mut Table<'_>) -> Section<LedgerSpec> {
     let mut ids: Vec<(LedgerId, Name)> = Vec::new();
@@ -31,6 +31,22 @@ pub(super) fn entities(document: &mut Table<'_>) -> Section<Entity> {
         let normalise = normalise(&mut table);
         table.finish();
         Some(Entity { name, personal, normalise })
+    })
+}
+
+/// The word with which a list says that it holds texts.
+const TEXT: &str = "text";
+
+pub(super) fn lists(document: &mut Table<'_>, entities: &Section<Entity>) -> Section<ListSpec> {
+    Section::read(document, "lists", "list", LISTS_MAX, |name, mut table| {
+        let problems = table.problems;
+        table.description();
+        let holds = table.need("holds", text).and_then(|holds| match holds.value {
+            TEXT => Some(ListHolds::Text),
+            _ => entities.find(&holds, problems).map(|entity| ListHolds::Entity(EntityIdx::at(entity))),
+        });
+        table.finish();
+        Some(ListSpec { name, holds: holds? })
     })
 }
 

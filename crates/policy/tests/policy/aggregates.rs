@@ -2,7 +2,10 @@
 
 use expect_test::{Expect, expect};
 use features::{Candidate, Missing, RecordChange, Stream, StreamId, Update, View, Window, Windows};
-use policy::{AttributeValue, Bundle, Counts, Facts, FeatureValue, PaymentTypeIdx, Policy, StreamIdx, WindowSource};
+use policy::cel::Listed;
+use policy::{
+    AttributeValue, Bundle, Counts, Facts, FeatureValue, ListIdx, PaymentTypeIdx, Policy, StreamIdx, WindowSource,
+};
 use types::{Amount, Seq, Span, Timestamp, Token};
 
 use crate::support::listed;
@@ -69,6 +72,10 @@ impl WindowSource for History {
         candidate: Option<Candidate>,
     ) -> Result<View<'_>, Missing> {
         self.0.view(id(stream), entity, window, at, (None, candidate))
+    }
+
+    fn list_has(&self, _: ListIdx, _: Listed<'_>, _: Timestamp) -> bool {
+        false
     }
 }
 

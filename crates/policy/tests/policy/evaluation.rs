@@ -6,9 +6,10 @@ use std::cell::RefCell;
 
 use expect_test::{Expect, expect};
 use features::{Aggregate, Candidate, Missing, RecordChange, Stream, StreamId, Update, View, Window, Windows};
+use policy::cel::Listed;
 use policy::{
-    AttributeValue, Bundle, Evaluation, Facts, Failure, FailureCause, FeatureValue, Part, PaymentTypeIdx, Policy,
-    Reason, StreamIdx, Verdict, WindowSource,
+    AttributeValue, Bundle, Evaluation, Facts, Failure, FailureCause, FeatureValue, ListIdx, Part, PaymentTypeIdx,
+    Policy, Reason, StreamIdx, Verdict, WindowSource,
 };
 use types::{AccountId, Amount, Seq, Span, Timestamp, Token};
 
@@ -17,12 +18,14 @@ use crate::support::{EXAMPLE, bundle, bundle_with, compile};
 /// Gives the same answer to every question about a stream, and remembers the questions.
 struct Answers {
     streams: Vec<Result<Aggregate, Missing>>,
+    /// The values of lists: the number of the list, a text, and when it expires.
+    listed: Vec<(usize, &'static str, Option<Timestamp>)>,
     asked: RefCell<Vec<String>>,
 }
 
 impl Answers {
     fn all(answer: Result<Aggregate, Missing>) -> Self {
-        Self { streams: vec![answer; 2], asked: RefCell::default() }
+        Self { streams: vec![answer; 2], listed: Vec::new(), asked: RefCell::default() }
     }
 }
 
@@ -45,6 +48,13 @@ impl WindowSource for Answers {
         let windows: &'static Windows =
             Box::leak(Box::new(holding(answer, entity, at.checked_sub(delay).expect("after 1970"))));
         windows.view(STREAM, entity, window, at, (None, None))
+    }
+
+    fn list_has(&self, list: ListIdx, value: Listed<'_>, at: Timestamp) -> bool {
+        self.asked.borrow_mut().push(format!("list {} with {value:?} at {at}\n", list.get()));
+        self.listed.iter().any(|(known, text, expires_at)| {
+            *known == list.get() && Listed::Text(text) == value && expires_at.is_none_or(|expiry| expiry > at)
+        })
     }
 }
 
@@ -445,12 +455,40 @@ fn a_feature_of_an_absent_attribute_is_missing_until_it_is_asked_for() {
     let mut attributes = card_attributes();
     attributes[3] = None;
     let evaluation = |document: &str| {
-        let history = Answers { streams: vec![records(0, 0, 0); 3], asked: RefCell::default() };
+        let history = Answers { streams: vec![records(0, 0, 0); 3], listed: Vec::new(), asked: RefCell::default() };
         judged(&compile(&bundle(document)).evaluate(&facts(2000, &attributes), &history))
     };
     expect![[r#"Approve 0 [] ["no device"]"#]].assert_eq(&evaluation(&document));
     expect![[r#"Review 0 ["feature_missing Review, rule device: features.device_count is missing"] ["no device"]"#]]
         .assert_eq(&evaluation(&document.replace("has(features.device_count) && ", "")));
+}
+
+#[test]
+fn rules_look_values_up_in_lists_as_of_the_decision() {
+    let lists = "[lists.sanctioned]\nholds = \"text\"\n[[rules]]\npayments = [\"card\"]\nname = \"sanctioned\"\nwhen = \"payment.country in list('sanctioned') || payment.device in list(\\\"blocked_devices\\\")\"\nthen = { decline = true }\n[[rules]] ";
+    let policy = changed("[[rules]] ", lists, &[0.0; 3]);
+    let judge = |listed: Vec<(usize, &'static str, Option<Timestamp>)>| {
+        let history = Answers { listed, ..Answers::all(records(0, 0, 0)) };
+        let judged = judged(&policy.evaluate(&facts(2000, &card_attributes()), &history));
+        let asked = history.asked.borrow();
+        let asked: Vec<&str> = asked.iter().filter_map(|asked| asked.strip_prefix("list ")).collect();
+        format!("{judged} {}", asked.concat())
+    };
+    let decided_at = facts(2000, &[]).decided_at;
+    let list = policy.lists().iter().position(|list| list.name.as_str() == "sanctioned").expect("a list");
+    expect![[r#"
+        Decline 0 ["sanctioned Decline"] [] 0 with Text("FR") at 2026-11-22T12:00:00Z
+    "#]]
+    .assert_eq(&judge(vec![(list, "FR", None)]));
+    expect![[r#"
+        Decline 0 ["sanctioned Decline"] [] 0 with Text("FR") at 2026-11-22T12:00:00Z
+    "#]]
+    .assert_eq(&judge(vec![(list, "FR", Some(decided_at.saturating_add(Span::from_ns(1))))]));
+    expect![[r#"
+        Approve 0 [] [] 0 with Text("FR") at 2026-11-22T12:00:00Z
+        1 with Entity(Token(4)) at 2026-11-22T12:00:00Z
+    "#]]
+    .assert_eq(&judge(vec![(list, "FR", Some(decided_at)), (list, "fr", None)]));
 }
 
 #[test]

@@ -239,6 +239,14 @@ async fn handle(call: Call) -> Handled {
         | Operation::RecordLabel
         | Operation::ActivatePolicy
         | Operation::GetActivePolicy
+        | Operation::CreateList
+        | Operation::ListLists
+        | Operation::GetList
+        | Operation::DeleteList
+        | Operation::AddListValues
+        | Operation::RemoveListValues
+        | Operation::ListListValues
+        | Operation::GetListValue
         | Operation::CreateApiKey
         | Operation::ListApiKeys
         | Operation::GetApiKey

@@ -72,6 +72,14 @@ impl Model {
             Reply::Settings(Page { items, .. }) => {
                 same(items.iter().all(|told| self.settings.shows(told)), "the list of settings")
             }
+            Reply::List(told) | Reply::ListMade((_, told)) => same(self.payments.lists.shows(told), "a list"),
+            Reply::Lists(all) => same(self.payments.lists.shows_all(all), "the list of lists"),
+            Reply::ListChanged(told) => same(self.payments.lists.shows(&told.list), "a changed list"),
+            Reply::ListedValue(told) => same(self.payments.lists.has(None, told, at), "a value of a list"),
+            Reply::ListValues(Page { items, .. }) => {
+                let known = items.iter().all(|told| self.payments.lists.has(None, told, at));
+                same(known, "the values of a list")
+            }
             Reply::Imports(all) => {
                 let told = all.iter().map(|status| (status.import.id, status.state));
                 let known = books.imports.iter().map(|import| (import.import.id, import.state));
@@ -211,6 +219,17 @@ impl Turn<'_, '_> {
                 let count = model.settings.count_after(asked.kind, asked.after.as_ref());
                 told.items.len() == count.min(asked.limit.min(PAGE_MAX))
             }
+            (Query::Lists(_), Reply::Lists(_)) => true,
+            (Query::List(asked), Reply::List(told)) => asked.0 == told.name,
+            (Query::ListValues(asked), Reply::ListValues(told)) => {
+                let lists = &model.payments.lists;
+                let right = told.items.iter().all(|one| lists.has(Some(&asked.list), one, at));
+                let all = lists.count(&asked.list).min(asked.limit.min(PAGE_MAX));
+                right && (asked.after.is_some() || told.next.is_some() || told.items.len() == all)
+            }
+            (Query::ListedValue(asked), Reply::ListedValue(told)) => {
+                asked.value == told.value && model.payments.lists.has(Some(&asked.list), told, at)
+            }
             (Query::Import(asked), Reply::Import(told)) => told.import.id == asked.0,
             (Query::Ledgers(_), Reply::Ledgers(_))
             | (Query::Imports(_), Reply::Imports(_))
@@ -240,6 +259,9 @@ impl Turn<'_, '_> {
             Query::Proposal(asked) => !self.model.approvals.is_known(asked.0),
             Query::Setting(asked) => !self.model.settings.knows(asked.kind, &asked.name),
             Query::Policy(_) => self.model.payments.active.is_none(),
+            Query::List(asked) => !self.model.payments.lists.knows(&asked.0),
+            Query::ListValues(asked) => !self.model.payments.lists.knows(&asked.list),
+            Query::ListedValue(asked) => !self.model.payments.lists.has_value(&asked.list, &asked.of, &asked.value),
             _ => false,
         };
         ensure(missing, "SIM-3", || format!("{query:?} is refused as {code}, and it is there"))

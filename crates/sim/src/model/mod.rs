@@ -6,6 +6,7 @@ mod approvals;
 mod books;
 mod identities;
 mod imports;
+mod lists;
 mod orders;
 mod payments;
 /// The rules of transfers, implemented a second time and shared with the tests of the ledger.
@@ -96,6 +97,7 @@ impl Model {
             Fact::Identity(fact) => self.identities.apply(header, fact)?,
             Fact::Approval(fact) => self.approvals.apply(header, fact)?,
             Fact::Setting(fact) => self.settings.apply(header, fact)?,
+            Fact::List(fact) => self.payments.lists.apply(header, fact)?,
             Fact::KeyUsed(used) => {
                 self.keys.insert(header.request, used.clone());
             }

@@ -17,6 +17,7 @@ use types::{AccountId, Amount, Code, Digest, LedgerId, Name, PaymentId, RequestI
 
 use super::books::{Books, made};
 use super::ensure;
+use super::lists::Lists;
 use super::rules::{Books as _, Moment};
 use crate::policies::{self, Variant};
 
@@ -27,6 +28,8 @@ pub(crate) struct Payments {
     pub(crate) active: Option<Active>,
     pub(crate) verbs: BTreeMap<(PaymentId, RequestId), (Verb, Portion)>,
     deadlines: BTreeSet<(Timestamp, PaymentId)>,
+    /// The lists that policies look into.
+    pub(crate) lists: Lists,
 }
 
 /// The active policy.
@@ -38,6 +41,13 @@ pub(crate) struct Active {
     variant: &'static Variant,
     /// The time since which each stream has a record of every payment.
     since: BTreeMap<&'static str, Timestamp>,
+}
+
+impl Active {
+    /// Whether the policy declares a list.
+    pub(crate) fn declares_lists(&self) -> bool {
+        self.variant.is_second()
+    }
 }
 
 /// A payment and its outcome.
@@ -99,6 +109,8 @@ pub(crate) struct Expected {
     facts: Vec<Moved>,
     refusal: Option<(u16, &'static str)>,
     late: bool,
+    /// The lists that the decision looks into, by their numbers, with their versions.
+    lists: Vec<(u16, Seq)>,
 }
 
 const fn comes_to_something(status: PaymentStatus) -> bool {
@@ -300,7 +312,13 @@ impl Payments {
         let names = active.variant.features_of(candidate.payment_type);
         let features: Vec<(&'static str, FeatureValue)> =
             names.map(|name| (name, self.feature(active, name, candidate, &own))).collect();
-        let (verdict, score, reasons) = active.variant.judge(candidate.payment_type, new.amount, &features);
+        let mut lists = Vec::new();
+        let (verdict, score, reasons) = {
+            let (is_blocked, version) = self.lists.blocks(candidate.customer, candidate.at);
+            let looks = active.variant.is_second() && candidate.payment_type == "card";
+            lists.extend(looks.then_some((0, version)));
+            active.variant.judge(candidate.payment_type, new.amount, &features, is_blocked)
+        };
         let (status, flags) = match (verdict, candidate.payment_type) {
             (Verdict::Decline, _) => (PaymentStatus::Declined, F::NONE),
             (Verdict::Review, _) => (PaymentStatus::InReview, F::PENDING),
@@ -315,7 +333,7 @@ impl Payments {
             }
         }
         let deadline = active.variant.deadline(candidate.payment_type, status, candidate.at);
-        Expected { features, verdict, score, reasons, status, deadline, facts, refusal, late: candidate.late }
+        Expected { features, verdict, score, reasons, status, deadline, facts, refusal, late: candidate.late, lists }
     }
 }
 

@@ -2,8 +2,8 @@
 //! request.
 
 use engine::{
-    ActivatePolicy, Answer, Command, CredentialRevoked, Entry, Fact, Guard, IdentityFact, Made, OpenLedger,
-    RecordLabel, Refusal, Reply, Request, SettingFact, query,
+    ActivatePolicy, Answer, Command, CredentialRevoked, Entry, Fact, Guard, IdentityFact, ListFact, Made, MakeList,
+    OpenLedger, RecordLabel, Refusal, Reply, Request, SettingFact, query,
 };
 use ledger::ImportState;
 use types::{ActorId, RequestId, Seq, Span, Timestamp};
@@ -281,6 +281,35 @@ impl<'e> Turn<'_, 'e> {
                     self.expect(request.id, &Fact::Setting(SettingFact::Removed { kind, name }))?;
                 }
             }
+            Command::MakeList(make) => {
+                let is_declared = self.declares_lists();
+                let expected = self.model.payments.lists.outcome_of_making(make, is_declared);
+                says(answer, expected)?;
+                if expected == "now" {
+                    let MakeList { name: list, of, purpose, description } = make.clone();
+                    self.expect(request.id, &Fact::List(ListFact::Made { list, of, purpose, description }))?;
+                }
+            }
+            Command::DeleteList(delete) => {
+                let is_declared = self.declares_lists();
+                let expected = self.model.payments.lists.outcome_of_deleting(delete, is_declared);
+                says(answer, expected)?;
+                if expected == "now" {
+                    self.expect(request.id, &Fact::List(ListFact::Deleted { list: delete.0.clone() }))?;
+                    // The answer shows the list as it was.
+                    return Ok(());
+                }
+            }
+            Command::AddToList(add) => {
+                let added = self.model.payments.lists.adds(add);
+                let fact = added.map(|values| ListFact::ValuesAdded { list: add.list.clone(), values });
+                self.list_changes(fact, add.values.len(), answer)?;
+            }
+            Command::RemoveFromList(remove) => {
+                let removed = self.model.payments.lists.removes(remove);
+                let fact = removed.map(|values| ListFact::ValuesRemoved { list: remove.list.clone(), values });
+                self.list_changes(fact, remove.values.len(), answer)?;
+            }
             Command::RecordRead(read) => {
                 says(answer, "now")?;
                 self.expect(request.id, &Fact::PersonalDataRead(read.clone()))?;
@@ -294,6 +323,33 @@ impl<'e> Turn<'_, 'e> {
             Ok(reply) => self.model.shows(at, reply),
             Err(_) => Ok(()),
         }
+    }
+}
+
+impl Turn<'_, '_> {
+    /// Whether the active policy declares a list.
+    fn declares_lists(&self) -> bool {
+        self.model.payments.active.as_ref().is_some_and(|active| active.declares_lists())
+    }
+
+    /// Checks a request that adds or removes values, `asked` of them: the fact that it makes unless it has no values, or its refusal.
+    fn list_changes(
+        &mut self,
+        fact: Result<ListFact, &'static str>,
+        asked: usize,
+        answer: &Answer,
+    ) -> Result<(), String> {
+        let fact = match fact {
+            Ok(fact) => fact,
+            Err(refusal) => return says(answer, refusal),
+        };
+        let changed = fact.values();
+        if changed > 0 {
+            self.expect(self.request().id, &Fact::List(fact))?;
+        }
+        let told = if let Ok(Reply::ListChanged(told)) = answer { Some((told.changed, told.unchanged)) } else { None };
+        let expected = Some((changed, asked - changed));
+        ensure(told == expected, "SIM-3", || format!("the answer counts {told:?}, and should count {expected:?}"))
     }
 }
 
@@ -339,6 +395,7 @@ fn made(reply: &Reply) -> Option<Made> {
         | Reply::ProposalMade((made, _))
         | Reply::Admitted((made, _))
         | Reply::SettingMade((made, _))
+        | Reply::ListMade((made, _))
         | Reply::ImportMade((made, _)) => Some(*made),
         Reply::Ledgers(_)
         | Reply::Account(_)
@@ -366,6 +423,11 @@ fn made(reply: &Reply) -> Option<Made> {
         | Reply::Proposals(_)
         | Reply::Setting(_)
         | Reply::Settings(_)
+        | Reply::Lists(_)
+        | Reply::List(_)
+        | Reply::ListChanged(_)
+        | Reply::ListValues(_)
+        | Reply::ListedValue(_)
         | Reply::AccountOrders(_)
         | Reply::TransferOrders(_)
         | Reply::PaymentsMade(_)

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use engine::{
-    ApiKeyAdded, ApprovalFact, ApprovalRules, ArtifactChunk, AtDeadline, CaptureTerms, Cause, CredentialAdded,
-    CredentialKind, CredentialRevoked, Deadline, DecisionForm, Demand, DepartedHistory, Entry, Fact, Header,
-    IdentityFact, KeyUsed, LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums,
-    PersonalDataRead, PlainValue, PolicyActivated, Portion, PrincipalAdded, PrincipalKind, ProposalEnd, ProposalEnded,
-    ProposalMade, Proposed, SettingFact, SettingKind, StateDigest, StreamOpened, Verb,
+    AddedValue, ApiKeyAdded, ApprovalFact, ApprovalRules, ArtifactChunk, AtDeadline, CaptureTerms, Cause,
+    CredentialAdded, CredentialKind, CredentialRevoked, Deadline, DecisionForm, Demand, DepartedHistory, Entry, Fact,
+    Header, IdentityFact, KeyUsed, LabelRecorded, LegRefusal, ListFact, ListOf, ListPurpose, ListValue, PaymentChanged,
+    PaymentDecided, PaymentStatus, PaymentSums, PersonalDataRead, PlainValue, PolicyActivated, Portion, PrincipalAdded,
+    PrincipalKind, ProposalEnd, ProposalEnded, ProposalMade, Proposed, SettingFact, SettingKind, StateDigest,
+    StreamOpened, Verb,
 };
 use features::{Item, RecordChange, StreamId, Update};
 use ledger::{
@@ -120,14 +121,15 @@ fn entry(header: Header, sealed: Option<Sealed>) -> BoxedStrategy<Entry> {
         1 => (digest(), any::<u32>(), any::<u32>(), vec(any::<u8>(), 0..300)).prop_map(|(artifact, index, count, bytes)| {
             Fact::ArtifactStored(ArtifactChunk { artifact, index, count, bytes: bytes.into() })
         }),
-        1 => (digest(), name(), names(), names(), vec(stream(), 0..3), ledger_facts(header)).prop_map(
-            |(artifact, name, features, models, streams, ledger_facts)| {
-                let activated = PolicyActivated { artifact, name, features, models, streams, ledger_facts };
+        1 => (digest(), name(), (names(), names(), names()), vec(stream(), 0..3), ledger_facts(header)).prop_map(
+            |(artifact, name, (features, models, lists), streams, ledger_facts)| {
+                let activated = PolicyActivated { artifact, name, features, models, lists, streams, ledger_facts };
                 Fact::PolicyActivated(Arc::new(activated))
             }
         ),
         1 => identity().prop_map(Fact::Identity),
         1 => setting().prop_map(Fact::Setting),
+        1 => list().prop_map(Fact::List),
         1 => approval().prop_map(Fact::Approval),
         1 => (any::<u128>(), vec(name(), 0..3)).prop_map(|(payment, attributes)| {
             Fact::PersonalDataRead(PersonalDataRead { payment: PaymentId::new(payment), attributes: attributes.into() })
@@ -159,6 +161,30 @@ fn setting() -> impl Strategy<Value = SettingFact> {
             false => SettingFact::Removed { kind, name },
         }
     })
+}
+
+fn list() -> impl Strategy<Value = ListFact> {
+    let value = || {
+        prop_oneof![
+            ".{0,20}".prop_map(|text| ListValue::Text(text.into())),
+            any::<u128>().prop_map(|token| ListValue::Entity(Token::new(token))),
+        ]
+    };
+    let reason = select(vec!["", "a", "b"]);
+    let added = (value(), option::of(any::<u64>()), reason).prop_map(|(value, expires_at, reason)| AddedValue {
+        value,
+        expires_at: expires_at.map(Timestamp::from_ns),
+        reason: reason.into(),
+    });
+    let of = option::of(name()).prop_map(|kind| kind.map_or(ListOf::Text, ListOf::Entity));
+    prop_oneof![
+        (name(), of, select(ListPurpose::ALL.to_vec()), ".{0,20}").prop_map(|(list, of, purpose, description)| {
+            ListFact::Made { list, of, purpose, description: description.into() }
+        }),
+        (name(), vec(added, 0..6)).prop_map(|(list, values)| ListFact::ValuesAdded { list, values: values.into() }),
+        (name(), vec(value(), 0..4)).prop_map(|(list, values)| ListFact::ValuesRemoved { list, values: values.into() }),
+        name().prop_map(|list| ListFact::Deleted { list }),
+    ]
 }
 
 fn approval() -> impl Strategy<Value = ApprovalFact> {
@@ -252,6 +278,7 @@ fn decided(header: Header) -> impl Strategy<Value = PaymentDecided> {
         vec(".{0,10}", 0..2),
         vec((any::<u16>(), feature_value()), 0..4),
         vec((any::<u16>(), option::of(0.0..=1.0)), 0..3),
+        vec((any::<u16>(), any::<u64>()), 0..3),
         any::<bool>(),
     );
     let refusal = (any::<u16>(), select(TransferStatus::ALL)).prop_map(|(leg, status)| LegRefusal { leg, status });
@@ -271,7 +298,7 @@ fn decided(header: Header) -> impl Strategy<Value = PaymentDecided> {
     );
     (request, judged, made).prop_map(|(request, judged, made)| {
         let (payment, content, policy, payment_type, ledger, amount) = request;
-        let (attributes, verdict, score, reasons, tags, features, models, late) = judged;
+        let (attributes, verdict, score, reasons, tags, features, models, lists, late) = judged;
         let (status, refusal, capture, deadline, ledger_facts, updates, accepted_updates, form) = made;
         PaymentDecided {
             payment: PaymentId::new(payment),
@@ -287,6 +314,12 @@ fn decided(header: Header) -> impl Strategy<Value = PaymentDecided> {
             tags,
             features,
             models,
+            // Only compact decisions have lists.
+            lists: lists
+                .into_iter()
+                .filter(|_| form == DecisionForm::Compact)
+                .map(|(list, version)| (list, Seq::new(version)))
+                .collect(),
             late,
             status,
             refusal,
@@ -321,6 +354,7 @@ fn incremented(
         tags: decided.tags,
         features: decided.features,
         models: decided.models,
+        lists: decided.lists,
         refusal: decided.refusal,
         legs: legs.map(|legs| legs.into_iter().map(leg).collect()),
         accepted_updates: decided.accepted_updates,

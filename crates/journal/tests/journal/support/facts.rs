@@ -43,6 +43,7 @@ pub(crate) fn declined() -> Incremented {
         tags,
         features,
         models,
+        lists: Vec::new(),
         refusal: Some(LegRefusal { leg: 1, status: TransferStatus::ExceedsCredits }),
         legs: None,
         accepted_updates: vec![0, 300],
@@ -124,6 +125,7 @@ pub(crate) fn activated(seq: u64) -> PolicyActivated {
         name: name("retail"),
         features: vec![name("spend_1d"), name("at_night")],
         models: vec![name("fraud")],
+        lists: Vec::new(),
         streams: vec![StreamOpened {
             id: StreamId::new(1),
             key: Digest::of(b"stream"),
@@ -169,6 +171,7 @@ pub(crate) fn decided(seq: u64) -> PaymentDecided {
             (4, FeatureValue::Missing(MissingReason::WindowTruncated)),
         ],
         models: vec![(0, Some(0.91)), (1, None)],
+        lists: Vec::new(),
         late: false,
         status: PaymentStatus::InReview,
         refusal: None,

@@ -38,6 +38,9 @@ const FUNCTIONS: [&str; 24] = [
     "math.isFinite",
 ];
 
+/// The function that names a list outside the policy.
+pub(super) const LIST: &str = "list";
+
 /// Functions of the extensions that other implementations have.
 const EXTENSIONS: [&str; 26] = [
     "bind",
@@ -134,6 +137,7 @@ impl Checker<'_> {
                 };
                 Ok(self.node(Code::Bool(Expr::op(op)), at, steps.more(1)))
             }
+            (LIST, _) => Err(self.error(at, "list(…) can only stand after `in`, as in x in list(\"name\")")),
             _ if FUNCTIONS.contains(&name) => {
                 let expected = if name == "math.least" || name == "math.greatest" { "values" } else { "1 value" };
                 Err(self.error(at, format!("{name}() takes {expected}, found {}", args.len())))

@@ -1,6 +1,8 @@
 //! Lists, maps, what looks into them, and the macros that go through them.
 
-use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr as Syntax, IdedEntryExpr, IdedExpr, operators};
+use cel::common::ast::{
+    ComprehensionExpr, EntryExpr, Expr as Syntax, IdedEntryExpr, IdedExpr, LiteralValue, operators,
+};
 
 use super::super::code::BoolOp;
 use super::super::dynamic::AnyOp;
@@ -9,6 +11,7 @@ use super::super::text::TextOp;
 use super::super::typed::{Any, Bool, Code, Expr, Static};
 use super::super::value::Const;
 use super::super::{CompileError, LOCALS_MAX, Type};
+use super::call::LIST;
 use super::{Checker, Folding, Local, Node, Size, Steps, TEXT_STEPS};
 
 /// A macro with its parts.
@@ -109,6 +112,9 @@ impl Checker<'_> {
     /// `value in tree`.
     pub(super) fn member(&mut self, value: &IdedExpr, tree: &IdedExpr, depth: usize) -> Result<Node, CompileError> {
         let mut value = self.expr(value, depth + 1)?;
+        if let Some(name) = self.list_named(tree, depth + 1)? {
+            return self.listed(value, name, self.offset(tree.id));
+        }
         let container = self.expr(tree, depth + 1)?;
         let at = value.at;
         let (element, is_map) = match container.code.known() {
@@ -149,6 +155,65 @@ impl Checker<'_> {
         let steps = value.steps.and(container.steps).more(container.size.weight.saturating_mul(TEXT_STEPS));
         let op = BoolOp::In(value.code.into_any(), container.code.into_any());
         Ok(self.node(Code::Bool(Expr::op(op)), at, steps))
+    }
+
+    /// The name in `list("name")`, if the tree is that.
+    fn list_named<'t>(&mut self, tree: &'t IdedExpr, depth: usize) -> Result<Option<&'t str>, CompileError> {
+        let Syntax::Call(call) = &tree.expr else { return Ok(None) };
+        if call.target.is_some() || call.func_name.trim_start_matches('.') != LIST {
+            return Ok(None);
+        }
+        let name = match call.args.as_slice() {
+            [name] => name,
+            args => {
+                return Err(self.error(self.called(tree.id).1, format!("list() takes 1 name, found {}", args.len())));
+            }
+        };
+        // Counts the name as a part of the expression.
+        let at = self.expr(name, depth + 1)?.at;
+        match &name.expr {
+            Syntax::Literal(LiteralValue::String(name)) => Ok(Some(name.inner())),
+            Syntax::Literal(_)
+            | Syntax::Call(_)
+            | Syntax::Comprehension(_)
+            | Syntax::Ident(_)
+            | Syntax::List(_)
+            | Syntax::Map(_)
+            | Syntax::Select(_)
+            | Syntax::Struct(_)
+            | Syntax::Unspecified => {
+                Err(self.error(at, "the name of a list must be a constant string, such as list(\"blocked_devices\")"))
+            }
+        }
+    }
+
+    /// A look-up of a value in a list outside the policy.
+    fn listed(&mut self, value: Node, name: &str, own: usize) -> Result<Node, CompileError> {
+        let own = self.source.get(..own).map_or(own, |before| before.rfind(LIST).unwrap_or(own));
+        let Some((list, of)) = self.schema.list(name) else {
+            return Err(self.error(own, self.schema.unknown_list(name)));
+        };
+        let Node { code, at, mut steps, .. } = value;
+        steps.reads_lists = true;
+        let steps = steps.more(TEXT_STEPS);
+        match (code, of) {
+            (Code::Entity(kind, entity), Type::Entity(wanted)) if kind == wanted => {
+                Ok(self.node(Code::Bool(Expr::op(BoolOp::EntityListed(entity, list))), at, steps))
+            }
+            (Code::Text(text), Type::Text) => {
+                let steps = steps.with_listed();
+                Ok(self.node(Code::Bool(Expr::op(BoolOp::TextListed(text, list))), at, steps))
+            }
+            (code, of) if of == Type::Text && code.known().is_dyn() => {
+                let steps = steps.with_listed();
+                let text = Expr::of(code.into_any());
+                Ok(self.node(Code::Bool(Expr::op(BoolOp::TextListed(text, list))), at, steps))
+            }
+            (code, of) => {
+                let (of, found) = (self.schema.type_name(of), self.schema.static_name(&code.known()));
+                Err(self.error(at, format!("list '{name}' holds values of the type {of}, found {found}")))
+            }
+        }
     }
 
     /// A macro that the parser has already expanded.

@@ -40,6 +40,86 @@ fn a_feature_is_one_thing() {
 }
 
 #[test]
+fn lists_are_declared_and_hold_what_is_looked_up() {
+    let lists = "[lists.countries]\nholds = \"text\"\n[lists.blocked_cards]\nholds = \"card\"\n[payments.card]";
+    let check = |when: &str, expected: &expect_test::Expect| {
+        let when = format!("{when}\"\npayments = [\"card\"]");
+        let document = BASE.replacen("[payments.card]", lists, 1).replacen("features.spend_1d > 100\"", &when, 1);
+        expected.assert_eq(&listed(&problems(&document)));
+    };
+    check("payment.card in list('blocked_cards')", &expect![[r#""#]]);
+    check("payment.type in list('countries') && 'NO' in list(\\\"countries\\\")", &expect![[r#""#]]);
+    check(
+        "payment.card in list('blocked_card')",
+        &expect![[r#"
+        policy.toml:57:25: rules[0].when: the policy declares no list 'blocked_card'; did you mean 'blocked_cards'?
+    "#]],
+    );
+    check(
+        "payment.card in list('x')",
+        &expect![[r#"
+        policy.toml:57:25: rules[0].when: the policy declares no list 'x'; declare it under [lists]
+    "#]],
+    );
+    check(
+        "payment.customer in list('blocked_cards')",
+        &expect![[r#"
+        policy.toml:57:9: rules[0].when: list 'blocked_cards' holds values of the type entity(card), found entity(customer)
+    "#]],
+    );
+    check(
+        "payment.card in list('countries')",
+        &expect![[r#"
+        policy.toml:57:9: rules[0].when: list 'countries' holds values of the type string, found entity(card)
+    "#]],
+    );
+    check(
+        "payment.amount in list('countries')",
+        &expect![[r#"
+        policy.toml:57:9: rules[0].when: list 'countries' holds values of the type string, found int
+    "#]],
+    );
+    check(
+        "payment.type in list(payment.type)",
+        &expect![[r#"
+        policy.toml:57:30: rules[0].when: the name of a list must be a constant string, such as list("blocked_devices")
+    "#]],
+    );
+    check(
+        "list('countries').size() > 0",
+        &expect![[r#"
+        policy.toml:57:9: rules[0].when: list(…) can only stand after `in`, as in x in list("name")
+    "#]],
+    );
+    check(
+        "payment.type in list()",
+        &expect![[r#"
+        policy.toml:57:25: rules[0].when: list() takes 1 name, found 0
+    "#]],
+    );
+    check(
+        "payment.phone in list('countries')",
+        &expect![[r#"
+        policy.toml:57:8: rules[0].when: looks the personal attribute `phone` up in a list of texts, which are kept in the clear; make it an entity, whose lists hold tokens
+    "#]],
+    );
+    check(
+        "[payment.phone].exists(one, one in list('countries'))",
+        &expect![[r#"
+        policy.toml:57:8: rules[0].when: looks the personal attribute `phone` up in a list of texts, which are kept in the clear; make it an entity, whose lists hold tokens
+    "#]],
+    );
+    super::check(
+        "[payments.card]",
+        "[lists.a]\nholds = \"cart\"\n[lists.b]\n[payments.card]",
+        &expect![[r#"
+        policy.toml:22:9: lists.a.holds: there is no entity `cart`; did you mean `card`?
+        policy.toml:23:1: lists.b: `holds` is missing
+    "#]],
+    );
+}
+
+#[test]
 fn what_can_never_be_computed_is_refused() {
     check(
         "features.spend_1d > 100",

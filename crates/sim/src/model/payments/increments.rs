@@ -201,6 +201,7 @@ impl Turn<'_, '_> {
 impl Raise {
     fn check(&self, told: &Incremented, facts: &[Moved], names: &[types::Name]) -> Result<(), String> {
         self.decided.check_judgement((told.verdict, told.score, &told.reasons[..], &told.features[..]), names)?;
+        self.decided.check_lists(&told.lists)?;
         let legs = told.legs.as_ref();
         let legs = legs.map(|legs| legs.iter().map(|leg| (leg.amount.get(), leg.moved.get())).collect::<Vec<_>>());
         let refusal = told.refusal.map(|refusal| (refusal.leg, refusal.status.name()));

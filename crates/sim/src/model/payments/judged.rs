@@ -6,7 +6,7 @@ use engine::{
 };
 use ledger::Fact as Moved;
 use policy::{FeatureValue, Reason, Verdict};
-use types::{Digest, LedgerId, Name, PaymentId, RequestId};
+use types::{Digest, LedgerId, Name, PaymentId, RequestId, Seq};
 
 use super::{Candidate, Expected, Next};
 use crate::model::ensure;
@@ -21,6 +21,10 @@ impl Turn<'_, '_> {
         }
         if !self.model.is_whole(artifact) {
             return says(answer, "artifact_incomplete");
+        }
+        let is_second = policies::variant(artifact).is_some_and(policies::Variant::is_second);
+        if is_second && self.model.payments.lists.is_in_conflict() {
+            return says(answer, "policy_list_conflict");
         }
         let eur = LedgerId::new(978);
         let book = self.model.books.books.get(&eur).copied();
@@ -263,10 +267,16 @@ impl Expected {
     fn check(&self, decided: &PaymentDecided, names: &[Name]) -> Result<(), String> {
         let judgement = (decided.verdict, decided.score, &*decided.reasons, &*decided.features);
         self.check_judgement(judgement, names)?;
+        self.check_lists(&decided.lists)?;
         let refusal = decided.refusal.map(|refusal| (refusal.leg, refusal.status.name()));
         let said = (decided.status, decided.deadline, &decided.ledger_facts, refusal, decided.late);
         let expected = (self.status, self.deadline, &self.facts, self.refusal, self.late);
         ensure(said == expected, "SIM-3", || format!("the payment is {said:?}\n  and should be {expected:?}"))
+    }
+
+    /// Checks SIM-7 for the lists that were looked into.
+    pub(super) fn check_lists(&self, lists: &[(u16, Seq)]) -> Result<(), String> {
+        ensure(lists == self.lists, "SIM-7", || format!("the lists are {lists:?}\n  and should be {:?}", self.lists))
     }
 
     /// Checks SIM-7 for what the policy says: the verdict, the score, the reasons and the features.
