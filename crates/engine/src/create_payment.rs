@@ -90,7 +90,7 @@ impl<'a> StreamHistory<'a> {
     /// The lists that were looked into, each with its version.
     pub(crate) fn looked_into(&self) -> Vec<(u16, Seq)> {
         let looked = self.looked.get();
-        let numbers = (0..u64::BITS as u16).filter(|number| looked >> number & 1 == 1);
+        let numbers = (0_u16..64).filter(|number| looked >> number & 1 == 1);
         numbers.map(|number| (number, self.lists.version(usize::from(number)))).collect()
     }
 }

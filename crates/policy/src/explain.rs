@@ -1,11 +1,14 @@
 //! Explains the scores of models, for a payment that was decided.
 
-use types::Name;
+use std::cell::Cell;
 
-use crate::compiled_type::{ModelPlan, Payment};
+use types::{Name, Timestamp, Token};
+
+use crate::cel::Listed;
+use crate::compiled_type::{Lists, ModelPlan, Payment};
 use crate::evaluate::inputs;
-use crate::evaluation::{Facts, FailureCause};
-use crate::index::{FeatureIdx, ModelIdx};
+use crate::evaluation::{Facts, FailureCause, WindowSource};
+use crate::index::{FeatureIdx, ListIdx, ModelIdx, StreamIdx};
 use crate::onnx::{Contributions, Unexplained};
 use crate::policy::Policy;
 use crate::value::FeatureValue;
@@ -54,6 +57,34 @@ pub enum NotExplained {
     /// An input has no value for this payment, so the model was not asked.
     #[error("an input of the model has no value: {0}")]
     Input(FailureCause),
+    /// An input looks into a list. Only the decision's own journal has the list as it was.
+    #[error("an input of the model looks into a list, which may have changed since")]
+    List,
+}
+
+/// Stands for the history when only stored values are read. It notes whether a list was asked for.
+#[derive(Debug, Default)]
+struct Stored {
+    has_asked: Cell<bool>,
+}
+
+impl WindowSource for Stored {
+    fn view(
+        &self,
+        _stream: StreamIdx,
+        _entity: Token,
+        _window: features::Window,
+        _at: Timestamp,
+        _candidate: Option<features::Candidate>,
+    ) -> Result<features::View<'_>, features::Missing> {
+        // The values of features are stored, so nothing asks for records.
+        Err(features::Missing::UnknownStream)
+    }
+
+    fn list_has(&self, _list: ListIdx, _value: Listed<'_>, _at: Timestamp) -> bool {
+        self.has_asked.set(true);
+        false
+    }
 }
 
 impl Policy {
@@ -69,30 +100,37 @@ impl Policy {
         assert_eq!(facts.attributes.len(), plan.attributes, "POL-1: one value per attribute of the type");
         let fits = plan.features.iter().map(|feature| feature.feature).eq(features.iter().map(|(feature, _)| *feature));
         assert!(fits, "POL-1: the features are those of the payment's type, in order");
-        let payment = Payment { plan, facts, amount: i64::try_from(facts.amount.get()).ok(), features };
+        let stored = Stored::default();
+        let lists = Lists(&stored);
+        let payment = Payment { plan, facts, amount: i64::try_from(facts.amount.get()).ok(), features, lists };
         let mut found = Contributions::new();
         let explain = |plan: &ModelPlan| {
             let spec = self.models().get(plan.model.get()).expect("POL-4: a plan names models of its policy");
             let model = self.models.get(plan.model.get()).expect("POL-4: a plan names models of its policy");
-            let answer = inputs(plan, &payment)
-                .map_err(|error| NotExplained::Input(self.cause(error, &payment)))
-                .and_then(|row| {
-                    model.contributions(&row, &mut found)?;
-                    let columns = model.columns().unwrap_or_default();
-                    let parts = spec.inputs.iter().zip(&row).zip(found.columns()).enumerate();
-                    let inputs = parts.map(|(at, ((expression, value), contribution))| Contribution {
-                        expression,
-                        column: columns.get(at).map(String::as_str),
-                        value: *value,
-                        contribution: *contribution,
-                    });
-                    Ok(Explained {
-                        probability: model.probability(&row),
-                        expected: found.expected(),
-                        score: found.score(),
-                        inputs: inputs.collect(),
-                    })
+            stored.has_asked.set(false);
+            let row = inputs(plan, &payment);
+            let row = if stored.has_asked.get() {
+                Err(NotExplained::List)
+            } else {
+                row.map_err(|error| NotExplained::Input(self.cause(error, &payment)))
+            };
+            let answer = row.and_then(|row| {
+                model.contributions(&row, &mut found)?;
+                let columns = model.columns().unwrap_or_default();
+                let parts = spec.inputs.iter().zip(&row).zip(found.columns()).enumerate();
+                let inputs = parts.map(|(at, ((expression, value), contribution))| Contribution {
+                    expression,
+                    column: columns.get(at).map(String::as_str),
+                    value: *value,
+                    contribution: *contribution,
                 });
+                Ok(Explained {
+                    probability: model.probability(&row),
+                    expected: found.expected(),
+                    score: found.score(),
+                    inputs: inputs.collect(),
+                })
+            });
             Explanation { model: plan.model, name: &spec.name, answer }
         };
         plan.models.iter().map(explain).collect()

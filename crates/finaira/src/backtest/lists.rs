@@ -1,5 +1,6 @@
 //! The lists of a backtest: files with one value in each line, which are in the list from the beginning.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,11 +32,16 @@ impl Lists {
         let mut lists = Self::default();
         for list in policy.lists() {
             let path = folder.map(|folder| folder.join(format!("{}.txt", list.name)));
-            let Some(path) = path.filter(|path| path.exists()) else {
+            let text = match path.as_deref().map(std::fs::read_to_string) {
+                None => None,
+                Some(Err(error)) if error.kind() == ErrorKind::NotFound => None,
+                Some(read) => Some(read),
+            };
+            let (Some(path), Some(text)) = (path, text) else {
                 lists.empty.push(list.name.to_string());
                 continue;
             };
-            let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let text = text.with_context(|| format!("cannot read {}", path.display()))?;
             lists.add(list, policy, payments, &text).with_context(|| format!("cannot use {}", path.display()))?;
         }
         for entry in folder

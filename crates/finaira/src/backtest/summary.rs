@@ -285,8 +285,7 @@ fn failure_kind(failure: &Failure) -> String {
         | FailureCause::NotFound
         | FailureCause::Mistyped
         | FailureCause::NoProbability
-        | FailureCause::SameAccount
-        | FailureCause::NotFound => failure.to_string(),
+        | FailureCause::SameAccount => failure.to_string(),
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
             replayed.apply(entry);
         }
         let replay_s = stopwatch.elapsed().as_secs_f64();
-        let each = resident_bytes()?.saturating_sub(before) as f64 / f64::from(settings.values);
+        let each = (resident_bytes()? - before) / f64::from(settings.values);
         drop(entries);
         // A few numbers in a row, far from the last ones, so that caches help as little as they do between payments.
         let look_up_ns = |first: u32| {

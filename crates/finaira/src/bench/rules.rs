@@ -110,7 +110,7 @@ impl Bench {
             anyhow::anyhow!("the policy of the benchmark is not valid: {problem}")
         })?;
         let policy = Arc::new(policy);
-        let replay = Replay::new(&bundle, &policy, "fraud".parse()?, Span::from_secs(1))?;
+        let replay = Replay::new(&bundle, &policy, Vec::new(), ("fraud".parse()?, Span::from_secs(1)))?;
         Ok(Self { replay, policy })
     }
 
