@@ -143,7 +143,9 @@ fn send(route: &'static Route, body: &Value) -> Result<(), Problem> {
 
 fn answer(route: &'static Route, body: &Value, scopes: Scope) -> Poll<Result<Option<Response>, Failure>> {
     let key: Option<&[u8]> = matches!(route.key, api::routes::Key::Verb).then_some(b"again");
-    let head = Head::read(route, &route.path.replace("{id}", "7"), "", Headers { key, if_match: None });
+    // Lists have names instead of numbers.
+    let id = if route.path.starts_with("/v1/lists/") { "blocked" } else { "7" };
+    let head = Head::read(route, &route.path.replace("{id}", id), "", Headers { key, if_match: None });
     let head = match head {
         Ok(head) => head,
         Err(problem) => return Poll::Ready(Err(problem.into())),
@@ -240,7 +242,9 @@ fn choices(mut all: Map<String, Value>) -> Vec<Map<String, Value>> {
         return operations.iter().map(one).collect();
     }
     // An object has the ones or the others.
-    for (ones, others) in [(&["scopes"][..], &["role"][..]), (&["fixed"], &["claim", "values"])] {
+    for (ones, others) in
+        [(&["scopes"][..], &["role"][..]), (&["fixed"], &["claim", "values"]), (&["value"], &["token"])]
+    {
         if ones.iter().chain(others).all(|name| all.contains_key(*name)) {
             if all.contains_key("fixed") {
                 all.insert("values".to_owned(), json!({"acme": 2}));

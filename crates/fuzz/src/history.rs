@@ -61,6 +61,8 @@ pub(crate) const REQUESTS: &[&str] = &[
     "POST /v1/lists/customers/values\n{\"values\": [{\"value\": \"ann\", \"reason\": \"case 7\"}]}",
     "POST /v1/lists/countries/remove-values\n{\"values\": [\"IR\"]}",
     "POST /v1/lists/unused/delete\n",
+    // Again, so that the request that deletes it finds it.
+    "POST /v1/lists\n{\"name\": \"unused\", \"holds\": \"text\", \"purpose\": \"allow\"}",
 ];
 
 /// Valid requests that have not been made yet: one for each route with a JSON body or with none.
