@@ -48,4 +48,6 @@ index!(
     FeatureIdx,
     /// Position of a model in [`Policy::models`](crate::Policy::models).
     ModelIdx,
+    /// Position of a text in [`Policy::reasons`](crate::Policy::reasons).
+    ReasonIdx,
 );

@@ -53,11 +53,23 @@ pub(super) fn compile_with(
         return Err(CompileError::at(source, 0, message));
     }
     let room = steps.room();
-    let Steps { cost, mut slots, failures, fails, .. } = steps;
-    slots.sort_unstable();
-    slots.dedup();
+    let Steps { cost, mut slots, mut read, mut tested, failures, fails, .. } = steps;
+    for slots in [&mut slots, &mut read, &mut tested] {
+        slots.sort_unstable();
+        slots.dedup();
+    }
     let failures = failures.into_iter().map(|(at, error)| checker.error(at, error.to_string())).collect();
-    Ok(Program { code, room, slots: slots.into(), cost, source: source.into(), failures, fails })
+    Ok(Program {
+        code,
+        room,
+        slots: slots.into(),
+        read: read.into(),
+        tested: tested.into(),
+        cost,
+        source: source.into(),
+        failures,
+        fails,
+    })
 }
 
 /// The steps that an operation counts for if it reads through a text.
@@ -123,6 +135,10 @@ struct Steps {
     /// The variables that are read, one bit each.
     locals: u32,
     slots: Vec<Slot>,
+    /// Those of them whose values are read.
+    read: Vec<Slot>,
+    /// Those of them that `has` asks about.
+    tested: Vec<Slot>,
     /// The smallest parts that read nothing and fail, and where they start.
     failures: Vec<(usize, EvalError)>,
     /// Whether there is no value for any row.
@@ -135,7 +151,12 @@ impl Steps {
     }
 
     fn read(slot: Slot) -> Self {
-        Self { cost: 1, slots: vec![slot], ..Self::default() }
+        Self { cost: 1, slots: vec![slot], read: vec![slot], ..Self::default() }
+    }
+
+    /// The steps of a question whether there is a value.
+    fn test(slot: Slot) -> Self {
+        Self { cost: 1, slots: vec![slot], tested: vec![slot], ..Self::default() }
     }
 
     /// The steps of an operation that needs both sides.
@@ -146,6 +167,8 @@ impl Steps {
         self.needs_room |= other.needs_room;
         self.locals |= other.locals;
         self.slots.extend(other.slots);
+        self.read.extend(other.read);
+        self.tested.extend(other.tested);
         self.failures.extend(other.failures);
         self
     }
@@ -408,7 +431,7 @@ impl Checker<'_> {
             if !is_local && !is_field {
                 let (slot, _) = self.find(&path, start)?;
                 let code = Code::Bool(Expr::op(BoolOp::Has(slot)));
-                return Ok(Node { code, at: start, steps: Steps::read(slot), size: Size::ONE });
+                return Ok(Node { code, at: start, steps: Steps::test(slot), size: Size::ONE });
             }
         }
         let map = self.expr(&select.operand, depth + 1)?;

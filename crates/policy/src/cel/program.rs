@@ -16,6 +16,8 @@ pub struct Program {
     pub(super) code: Code,
     pub(super) room: Room,
     pub(super) slots: Box<[Slot]>,
+    pub(super) read: Box<[Slot]>,
+    pub(super) tested: Box<[Slot]>,
     pub(super) cost: u32,
     pub(super) source: Box<str>,
     pub(super) failures: Box<[CompileError]>,
@@ -131,9 +133,19 @@ impl Program {
         self.code.ty()
     }
 
-    /// All slots that it may read, sorted and each once.
+    /// All slots that it may read or ask about, sorted and each once.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
+    }
+
+    /// Whether it may read the value in a slot, and not only ask whether there is one.
+    pub fn reads(&self, slot: Slot) -> bool {
+        self.read.binary_search(&slot).is_ok()
+    }
+
+    /// The slots that `has` asks about, sorted and each once.
+    pub fn tested(&self) -> &[Slot] {
+        &self.tested
     }
 
     /// The most steps that an evaluation takes, at most [`super::COST_MAX`]. A step is a read, an operator or a

@@ -313,7 +313,7 @@ fn inputs_may_be_named_by_the_columns_of_the_model() {
         r#"inputs = { is_large = "payment.amount > 5", spend = "features.spend_1d", amount = "payment.amount" }"#,
         &expect![[r#"
             policy.toml:50:10: models.fraud.inputs: has no expression for the model's column `spend_1d`
-            policy.toml:50:45: models.fraud.inputs.spend: the model has no column of this name
+            policy.toml:50:45: models.fraud.inputs.spend: the model has no such column, expected one of amount, spend_1d, is_large
         "#]],
     );
     check_inputs(
