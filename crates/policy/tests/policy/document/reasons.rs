@@ -37,15 +37,24 @@ fn an_input_gets_its_reason_by_its_expression_or_by_the_name_of_its_column() {
 
 #[test]
 fn a_reason_that_does_not_fit_is_refused() {
-    check(&document("\"features.spend_1h\" = \"spent\""), &expect![[r#"
+    check(
+        &document("\"features.spend_1h\" = \"spent\""),
+        &expect![[r#"
         policy.toml:51:13: models.fraud.reasons.features.spend_1h: the model has no such column, and no input is this expression; expected one of `payment.amount`, `features.spend_1d`, `payment.amount > 5`; did you mean `features.spend_1d`?
-    "#]]);
-    check(&document("\"features.spend_1d\" = \"spend\""), &expect![[r#"
+    "#]],
+    );
+    check(
+        &document("\"features.spend_1d\" = \"spend\""),
+        &expect![[r#"
         policy.toml:51:35: models.fraud.reasons.features.spend_1d: there is no reason `spend`; did you mean `spent`?
-    "#]]);
-    check(&document("\"features.spend_1d\" = 7"), &expect![[r#"
+    "#]],
+    );
+    check(
+        &document("\"features.spend_1d\" = 7"),
+        &expect![[r#"
         policy.toml:51:35: models.fraud.reasons.features.spend_1d: is an integer, expected a string
-    "#]]);
+    "#]],
+    );
     let named = document("b = \"spent\", \"features.spend_1d\" = \"amount\", bb = \"spent\"");
     let files = [("policy.toml", named.into_bytes()), ("models/fraud.onnx", named_model(&[0.0; 3], &["a", "b", "c"]))];
     let named = Bundle::new(files.map(|(name, bytes)| (name.to_owned(), bytes))).unwrap();
@@ -57,12 +66,18 @@ fn a_reason_that_does_not_fit_is_refused() {
 
 #[test]
 fn a_text_must_be_there_and_its_code_must_be_a_name_of_its_own() {
-    check(&BASE.replace("[[rules]]", "[reasons.spent]\n[[rules]]"), &expect![[r#"
+    check(
+        &BASE.replace("[[rules]]", "[reasons.spent]\n[[rules]]"),
+        &expect![[r#"
         policy.toml:51:1: reasons.spent: `text` is missing
-    "#]]);
-    check(&BASE.replace("[[rules]]", "[reasons.Spent]\ntext = \"t\"\n[[rules]]"), &expect![[r#"
+    "#]],
+    );
+    check(
+        &BASE.replace("[[rules]]", "[reasons.Spent]\ntext = \"t\"\n[[rules]]"),
+        &expect![[r#"
         policy.toml:51:10: reasons.Spent: `Spent` is not a name: 1 to 64 of a-z, 0-9 and _, starting with a letter
-    "#]]);
+    "#]],
+    );
     check(
         &BASE.replace("[[rules]]", "[reasons.score_review]\ntext = \"\"\nlang = \"en\"\n[[rules]]"),
         &expect![[r#"
@@ -71,7 +86,10 @@ fn a_text_must_be_there_and_its_code_must_be_a_name_of_its_own() {
             policy.toml:53:1: reasons.score_review.lang: unknown key, expected one of text
         "#]],
     );
-    check(&document("").replace("when = ", "reason = \"spend\"\nwhen = "), &expect![[r#"
+    check(
+        &document("").replace("when = ", "reason = \"spend\"\nwhen = "),
+        &expect![[r#"
         policy.toml:58:10: rules[0].reason: there is no reason `spend`; did you mean `spent`?
-    "#]]);
+    "#]],
+    );
 }
