@@ -256,6 +256,14 @@ impl From<&policy::Reason> for Reason {
     }
 }
 
+impl Reason {
+    /// A reason with the description of its rule, if that is known.
+    pub(crate) fn described(reason: &policy::Reason, rule: Option<&policy::Rule>) -> Self {
+        let description = rule.map(|rule| rule.description.clone()).filter(|text| !text.is_empty());
+        Self { description, ..reason.into() }
+    }
+}
+
 /// What happens to a payment if nobody acts, and when.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Deadline {
@@ -375,6 +383,11 @@ pub(crate) struct Feature {
 }
 
 impl Feature {
+    /// A feature of a decision, given by its number. `names` is the fact that activated the policy.
+    pub(crate) fn named((number, value): &(u16, FeatureValue), names: &PolicyActivated) -> Self {
+        Self::new(name_of(&names.features, *number), value)
+    }
+
     pub(crate) fn new(name: String, value: &FeatureValue) -> Self {
         let missing = if let FeatureValue::Missing(reason) = value { Some(reason.as_str()) } else { None };
         Self { name, value: feature_json(value), missing }
@@ -405,13 +418,20 @@ struct ListVersion {
 
 /// The policy that made a decision.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-struct PolicyVersion {
+pub(crate) struct PolicyVersion {
     /// The name of the policy.
     name: String,
     /// The BLAKE3 digest of the policy's bundle, in hexadecimal.
     digest: String,
     /// The sequence of the entry that activated the policy.
     sequence: u64,
+}
+
+impl PolicyVersion {
+    /// `names` is the fact that activated the policy, in the entry `activated`.
+    pub(crate) fn new(names: &PolicyActivated, activated: Seq) -> Self {
+        Self { name: names.name.to_string(), digest: names.artifact.to_string(), sequence: activated.get() }
+    }
 }
 
 /// The sequence and the times of a decision, from the header of its entry.
@@ -441,11 +461,11 @@ impl Decision {
     ) -> Self {
         let compiled = compiled.filter(|policy| policy.digest() == names.artifact);
         let describe = |reason: &policy::Reason| {
-            let rule = compiled.and_then(|policy| policy.rules().iter().find(|rule| rule.name == reason.code));
-            let description = rule.map(|rule| rule.description.clone()).filter(|text| !text.is_empty());
-            Reason { description, ..reason.into() }
+            Reason::described(
+                reason,
+                compiled.and_then(|policy| policy.rules().iter().find(|rule| rule.name == reason.code)),
+            )
         };
-        let feature = |(number, value): &(u16, FeatureValue)| Feature::new(name_of(&names.features, *number), value);
         let model = |(number, probability): &(u16, Option<f64>)| {
             let spec = compiled.and_then(|policy| policy.models().get(usize::from(*number)));
             ModelOutput {
@@ -465,14 +485,10 @@ impl Decision {
             reasons: decided.reasons.iter().map(describe).collect(),
             tags: decided.tags.clone(),
             attributes: decided.attributes.iter().map(|(name, value)| (name.to_string(), plain_json(value))).collect(),
-            features: decided.features.iter().map(feature).collect(),
+            features: decided.features.iter().map(|feature| Feature::named(feature, names)).collect(),
             models: decided.models.iter().map(model).collect(),
             lists: decided.lists.iter().map(list).collect(),
-            policy: PolicyVersion {
-                name: names.name.to_string(),
-                digest: names.artifact.to_string(),
-                sequence: decided.policy.get(),
-            },
+            policy: PolicyVersion::new(names, decided.policy),
             decided_at: at.decided_at.to_string(),
             occurred_at: at.occurred_at.to_string(),
             late: decided.late,
@@ -489,7 +505,7 @@ pub(crate) const fn capture_name(capture: CaptureTerms) -> &'static str {
 }
 
 /// The name at position `number`, or `#number` if there is none.
-fn name_of(names: &[Name], number: u16) -> String {
+pub(crate) fn name_of(names: &[Name], number: u16) -> String {
     names.get(usize::from(number)).map_or_else(|| format!("#{number}"), Name::to_string)
 }
 

@@ -13,6 +13,7 @@ pub mod changes;
 pub mod decisions;
 pub mod errors;
 pub mod events;
+pub mod explanations;
 pub mod filters;
 pub mod imports;
 pub mod installation;

@@ -128,6 +128,8 @@ pub enum Operation {
     ListInstallationAudit,
     GetPayment,
     GetDecision,
+    /// Why the policy decided so.
+    GetExplanation,
     /// The decrypted personal data of a payment.
     GetPersonalData,
     /// Applies a verb to a payment.
@@ -431,6 +433,7 @@ impl Operation {
             Self::ListPayments => "listPayments",
             Self::GetPayment => "getPayment",
             Self::GetDecision => "getDecision",
+            Self::GetExplanation => "getExplanation",
             Self::GetEntity => "getEntity",
             Self::ListAudit => "listAudit",
             Self::ListInstallationAudit => "listInstallationAudit",

@@ -98,6 +98,7 @@ impl<S: Sources + Sync> Edge<S> {
             Operation::GetProposal => approvals::get(self, call).await,
             Operation::EndProposal(end) => approvals::end(self, call, end).await,
             Operation::ListPayments
+            | Operation::GetExplanation
             | Operation::ListAudit
             | Operation::ListInstallationAudit
             | Operation::GetEntity
@@ -169,6 +170,7 @@ impl<S: Sources + Sync> Edge<S> {
     {
         let response = match call.head.route.operation {
             Operation::ListPayments => payments::list(self, call).await,
+            Operation::GetExplanation => payments::explanation(self, call).await,
             Operation::GetEntity => payments::entity(self, call).await,
             Operation::ListAudit => audit::list(self, call).await,
             Operation::GetTrialBalance => past::get_trial_balance(self, call).await,

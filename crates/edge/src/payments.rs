@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use api::decisions::{Decision, Payment};
+use api::decisions::{DecidedAt, Decision, Payment};
+use api::explanations::{Explanation, NoPolicy};
 use api::payments::{ParsedPayment, PaymentRequest};
 use api::requests::{self, Parsed};
 use api::responses::{Label, Page, Unknown};
@@ -13,7 +14,7 @@ use engine::{
     PaymentDecided, PaymentReply, PlainValue, Refusal, Verb, query,
 };
 use journal::EntryInContext;
-use policy::AttributeValue;
+use policy::{AttributeValue, Policy};
 use types::{Amount, Digest, Name, PaymentId, Seq, Token, shorten};
 use vault::Keys as _;
 
@@ -123,6 +124,17 @@ pub(crate) async fn get_decision<S: Sources + Sync>(edge: &Edge<S>, call: &Call<
     let decided_by = context.policy.ok_or_else(unknown)?;
     let policy = edge.sources.policy();
     Ok(Response::found(&Decision::new((&entry.header).into(), &decided, &decided_by, policy.as_deref())))
+}
+
+/// Explains a decision with the policy that made it, also if another one is active now.
+pub(crate) async fn explanation<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
+    let (entry, decided) = edge.decision_of(call).await?;
+    let EntryInContext { entry, context } = edge.sources.in_context(entry).await?;
+    let unknown = || edge.sources.internal(Unknown::Policy(decided.policy).what());
+    let names = context.policy.ok_or_else(unknown)?;
+    let (at, activated, artifact) = (DecidedAt::from(&entry.header), decided.policy, names.artifact);
+    let explain = move |policy: Result<&Policy, &NoPolicy>| Explanation::new(at, &decided, &names, policy);
+    Ok(Response::found(&edge.sources.with_policy(activated, artifact, explain).await?))
 }
 
 pub(crate) async fn change<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>, verb: Verb) -> Handled<S::Failure> {

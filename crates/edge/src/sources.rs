@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use api::audit::Deed;
+use api::explanations::NoPolicy;
 use api::past::{Instant, Sums, TransferFilter};
 use api::{CursorOrigin, EntityTotals, PaymentFilter, Problem};
 use engine::{Answered, Entry, Operation, Page, Payment, PaymentReply};
@@ -168,6 +169,15 @@ pub trait Past: Sources {
         limit: usize,
         at: Timestamp,
     ) -> impl Future<Output = Result<EntityTotals, Self::Failure>> + Send;
+
+    /// Runs a job off the threads that serve connections, with the policy that the entry `activated` activated, whose bundle has the
+    /// digest `artifact`.
+    fn with_policy<T: Send + 'static>(
+        &self,
+        activated: Seq,
+        artifact: Digest,
+        job: impl FnOnce(Result<&Policy, &NoPolicy>) -> T + Send + 'static,
+    ) -> impl Future<Output = Result<T, Self::Failure>> + Send;
 
     /// Returns a page of what principals did.
     fn audit(&self, wanted: AuditWanted) -> impl Future<Output = Result<Page<Deed, Seq>, Self::Failure>> + Send;

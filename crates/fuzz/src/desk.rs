@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use api::audit::Deed;
+use api::explanations::NoPolicy;
 use api::past::{Instant, Sums, TransferFilter};
 use api::{CursorOrigin, Operation, Problem, Scope};
 use edge::{
@@ -331,6 +332,16 @@ impl edge::Past for Room {
 
     fn now(&self) -> Timestamp {
         self.state().engine.clock()
+    }
+
+    async fn with_policy<T: Send + 'static>(
+        &self,
+        _: Seq,
+        artifact: Digest,
+        job: impl FnOnce(Result<&Policy, &NoPolicy>) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let policy = self.policy.as_deref().filter(|policy| policy.digest() == artifact);
+        Ok(job(policy.ok_or(&NoPolicy::Incomplete)))
     }
 
     async fn transfers(&self, _: Wanted) -> Result<Page<Transfer, u64>, Problem> {

@@ -144,6 +144,7 @@ impl<'a> Call<'a> {
             | Operation::ListPayments
             | Operation::GetPayment
             | Operation::GetDecision
+            | Operation::GetExplanation
             | Operation::GetPersonalData
             | Operation::GetEntity
             | Operation::ListAudit

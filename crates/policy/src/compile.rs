@@ -42,6 +42,7 @@ pub(crate) fn compile(draft: Draft<'_>, digest: Digest) -> Option<Policy> {
         payment_types: draft.payments.into_items().into_iter().map(|payment| payment.spec).collect(),
         streams: draft.streams.into_items().into_iter().map(|stream| stream.spec).collect(),
         features: features.map(|(feature, ty)| feature_spec(feature, ty)).collect::<Option<_>>()?,
+        reasons: draft.reasons.into_items(),
         models,
         rules: draft.rules.into_iter().flatten().filter_map(|rule| rule.spec).collect(),
         thresholds: draft.thresholds,

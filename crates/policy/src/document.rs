@@ -24,6 +24,7 @@ use crate::cel::SOURCE_BYTES_MAX;
 use crate::index::PaymentTypeIdx;
 use crate::limits::PAYMENT_TYPES_MAX;
 use crate::problem::{Place, Problems};
+use crate::reason::ReasonText;
 use crate::spec::{AccountTemplate, Entity, FileMapping, LedgerSpec, ListSpec, PolicyTest, Thresholds};
 
 /// An expression as it is written. Its type is checked when it is compiled.
@@ -42,6 +43,7 @@ pub(crate) struct Draft<'d> {
     pub(crate) payments: Section<PaymentDraft>,
     pub(crate) streams: Section<StreamDraft>,
     pub(crate) features: Section<FeatureDraft>,
+    pub(crate) reasons: Section<ReasonText>,
     pub(crate) models: Section<ModelDraft>,
     pub(crate) rules: Vec<Option<RuleDraft>>,
     pub(crate) thresholds: Thresholds,
@@ -81,6 +83,7 @@ impl<'d> Draft<'d> {
             payments: Section::empty("payment type"),
             streams: Section::empty("stream"),
             features: Section::empty("feature"),
+            reasons: judgement::reasons(&mut table),
             models: Section::empty("model"),
             rules: Vec::new(),
             thresholds: judgement::thresholds(&mut table),

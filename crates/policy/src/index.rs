@@ -50,4 +50,6 @@ index!(
     ModelIdx,
     /// Position of a list in [`Policy::lists`](crate::Policy::lists).
     ListIdx,
+    /// Position of a text in [`Policy::reasons`](crate::Policy::reasons).
+    ReasonIdx,
 );

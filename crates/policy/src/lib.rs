@@ -64,7 +64,17 @@
 //! column. A name that the model does not have, a column without an expression, and in a list a feature that has the name
 //! of another column, are problems.
 //!
-//! [`Policy::explain`] divides the score of a model among its inputs, for a payment that was decided.
+//! # Explanations and reasons for customers
+//!
+//! [`Policy::explain`] divides the score of a model among its inputs, for a payment that was decided. [`Policy::explain_stored`] does so from
+//! what the journal keeps of the payment in the clear, and [`Policy::trace`] tells what became of each rule. Personal attributes and the values of
+//! entities are sealed there, so a model that reads one is not explained, and a rule of which the outcome depends on one is not evaluated again.
+//!
+//! `[reasons]` has texts that are fit for a letter to a customer, each with a code of up to 64 characters that the policy chooses and that no
+//! reason of the system has. A rule refers to one with `reason`. A model does so with the table `reasons`: its keys are columns, if the model's
+//! file names them, or expressions exactly as in `inputs`, and a key that is neither is a problem. The text belongs to an input only where the input
+//! raised the score. Several inputs may have the same reason, and then count together. A description of a rule is for the people who examine payments;
+//! a text of `[reasons]` is for the customer.
 //!
 //! Features, amounts, records and what they are grouped by are stored in the clear, so their expressions must not read a personal
 //! attribute, except for features that are true or false. Filters, rules and inputs of models may read one.
@@ -151,14 +161,17 @@ pub use evaluation::{
     AccountRef, Effect, Evaluation, Facts, Failure, FailureCause, LegPlan, Part, Reason, Score, StreamRecord, Verdict,
     WindowSource,
 };
-pub use explain::{Contribution, Explained, Explanation, NotExplained};
+pub use explain::{
+    Contribution, Explained, Explanation, LIST, LOOKS_INTO_A_LIST, NotExplained, RuleOutcome, RuleTrace, Sealed, Stored,
+};
 pub use index::{
-    AccountTemplateIdx, AttributeIdx, EntityIdx, FeatureIdx, LedgerIdx, ListIdx, ModelIdx, PaymentTypeIdx, StreamIdx,
+    AccountTemplateIdx, AttributeIdx, EntityIdx, FeatureIdx, LedgerIdx, ListIdx, ModelIdx, PaymentTypeIdx, ReasonIdx,
+    StreamIdx,
 };
 pub use limits::AMOUNT_MAX;
 pub use policy::Policy;
 pub use problem::{Problem, ProblemPlace, Warning};
-pub use reason::LEG_FAILED;
+pub use reason::{LEG_FAILED, ReasonText};
 pub use spec::{
     AccountFlagsSpec, AccountTemplate, AggregateKind, AmountUnit, Attribute, AttributeKind, Capture, CaptureExpiry,
     Counts, DecimalMark, Entity, FeatureSource, FeatureSpec, FeatureType, FileMapping, LabelColumn, LedgerSpec, Leg,

@@ -33,6 +33,8 @@ pub const MODELS_MAX: usize = 16;
 /// Most inputs of one model.
 pub const MODEL_INPUTS_MAX: usize = 1024;
 pub const RULES_MAX: usize = 256;
+/// Most reasons with a text for customers.
+pub const REASONS_MAX: usize = 256;
 /// Most steps that all expressions of a payment type may take together. See
 /// [`Program::cost`](crate::cel::Program::cost).
 pub const COST_MAX: u64 = 65_536;

@@ -6,11 +6,11 @@ use crate::bundle::{Bundle, DOCUMENT};
 use crate::compile::compile;
 use crate::compiled_type::CompiledType;
 use crate::document::{self, Draft};
-use crate::index::{PaymentTypeIdx, StreamIdx};
+use crate::index::{PaymentTypeIdx, ReasonIdx, StreamIdx};
 use crate::limits::DOCUMENT_BYTES_MAX;
 use crate::onnx::Model;
 use crate::problem::{Age, Problem, Problems, Warning};
-use crate::reason::Codes;
+use crate::reason::{Codes, ReasonText};
 use crate::spec::{
     AccountTemplate, Entity, FeatureSpec, FileMapping, LedgerSpec, ListSpec, ModelSpec, PaymentType, PolicyTest, Rule,
     StreamSpec, Thresholds,
@@ -41,6 +41,7 @@ pub(crate) struct Document {
     pub(crate) payment_types: Vec<PaymentType>,
     pub(crate) streams: Vec<StreamSpec>,
     pub(crate) features: Vec<FeatureSpec>,
+    pub(crate) reasons: Vec<ReasonText>,
     pub(crate) models: Vec<ModelSpec>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) thresholds: Thresholds,
@@ -163,6 +164,16 @@ impl Policy {
 
     pub fn features(&self) -> &[FeatureSpec] {
         &self.document.features
+    }
+
+    /// The texts for customers that models and rules refer to.
+    pub fn reasons(&self) -> &[ReasonText] {
+        &self.document.reasons
+    }
+
+    /// The text of a reason.
+    pub(crate) fn reason(&self, reason: Option<ReasonIdx>) -> Option<&ReasonText> {
+        self.reasons().get(reason?.get())
     }
 
     pub fn models(&self) -> &[ModelSpec] {

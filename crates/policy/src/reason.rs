@@ -1,4 +1,4 @@
-//! The reason codes that the system itself gives. Their names are permanent.
+//! The reason codes that the system itself gives, whose names are permanent, and those that a policy has for customers.
 
 use types::Name;
 
@@ -21,6 +21,15 @@ pub const LEG_FAILED: &str = "leg_failed";
 /// All codes of the system. No rule can have one of these names.
 pub const SYSTEM_REASONS: [&str; 7] =
     [FEATURE_MISSING, MODEL_FAILED, RULE_FAILED, STREAM_FAILED, SCORE_REVIEW, SCORE_DECLINE, LEG_FAILED];
+
+/// A reason in the words of a letter to a customer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReasonText {
+    /// The stable code.
+    pub code: Name,
+    /// For example `The card was used unusually often`.
+    pub text: String,
+}
 
 /// The codes that an evaluation gives, parsed into names once per policy.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use types::{Amount, Asset, Code, Digest, LedgerId, Name, Span, Timestamp};
 use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
 use crate::evaluation::Verdict;
-use crate::index::{AccountTemplateIdx, AttributeIdx, EntityIdx, LedgerIdx, PaymentTypeIdx, StreamIdx};
+use crate::index::{AccountTemplateIdx, AttributeIdx, EntityIdx, LedgerIdx, PaymentTypeIdx, ReasonIdx, StreamIdx};
 use crate::problem::ProblemPlace;
 use crate::value::AttributeValue;
 
@@ -466,6 +466,8 @@ pub struct ModelSpec {
     pub digest: Digest,
     /// CEL expressions that give numbers or bools, one per column of the model, in order.
     pub inputs: Vec<String>,
+    /// What to tell a customer if an input raised the score; one per input.
+    pub reasons: Vec<Option<ReasonIdx>>,
     /// The payment types it scores, in order.
     pub payments: Vec<PaymentTypeIdx>,
 }
@@ -480,6 +482,8 @@ pub struct Rule {
     /// The condition: a CEL bool over `payment.*` and `features.*`.
     pub when: String,
     pub then: RuleEffect,
+    /// What to tell a customer if the rule held.
+    pub reason: Option<ReasonIdx>,
     /// The payment types it judges, in order.
     pub payments: Vec<PaymentTypeIdx>,
 }

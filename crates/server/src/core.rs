@@ -19,6 +19,7 @@ use vault::{ApiKey, KeyTenant};
 use crate::guard::{Confirmed, Guard};
 use crate::metrics::Metrics;
 use crate::past::{PastError, PastReader};
+use crate::policies::Policies;
 use crate::proofs::Proofs;
 use crate::readers::{Pool, Readers};
 use crate::tail::Tail;
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) index: Index,
     /// Run what reads files.
     pub(crate) readers: Readers,
+    /// Earlier policies, for explanations.
+    pub(crate) policies: Policies,
     pub(crate) durable: watch::Receiver<Seq>,
     /// Closed once both threads have ended. It is separate from `durable`, which would wake its waiters at every sync.
     pub(crate) running: watch::Receiver<()>,
@@ -223,7 +226,7 @@ impl Core {
     }
 
     /// Handles a read failure of a query: it may mean that the journal or the index is damaged.
-    fn note_unread(&self, error: &PastError) {
+    pub(crate) fn note_unread(&self, error: &PastError) {
         match error {
             PastError::Journal(fault) | PastError::Index(index::Fault::Log(fault)) => self.0.guard.note_fault(fault),
             PastError::Index(fault) => {

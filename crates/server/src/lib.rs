@@ -15,6 +15,7 @@ mod local;
 mod metrics;
 mod open;
 mod past;
+mod policies;
 mod proofs;
 mod readers;
 mod scrub;

@@ -17,11 +17,19 @@ pub(crate) struct Readers {
     pub(crate) copies: Pool,
     /// Proofs, and the entries that they prove.
     pub(crate) proofs: Pool,
+    /// Explanations of decisions, which calculate and may compile an earlier policy.
+    pub(crate) explanations: Pool,
 }
 
 impl Default for Readers {
     fn default() -> Self {
-        Self { lookups: Pool::new(4), queries: Pool::new(4), copies: Pool::new(2), proofs: Pool::new(2) }
+        Self {
+            lookups: Pool::new(4),
+            queries: Pool::new(4),
+            copies: Pool::new(2),
+            proofs: Pool::new(2),
+            explanations: Pool::new(2),
+        }
     }
 }
 

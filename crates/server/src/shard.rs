@@ -27,6 +27,7 @@ use crate::core::{Core, Shared};
 use crate::guard::{Guard, GuardOf};
 use crate::metrics::Metrics;
 use crate::open::{KeyFor, NewKey, OpenError, Options, Stopped};
+use crate::policies::Policies;
 use crate::proofs::{self, ProofError, Prover};
 use crate::readers::Readers;
 use crate::scrub::Scrub;
@@ -141,6 +142,7 @@ impl Shard {
             reader: journal.segments(),
             index,
             readers: Readers::default(),
+            policies: Policies::default(),
             durable,
             running,
             keys: Arc::clone(&keys),

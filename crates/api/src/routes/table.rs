@@ -16,6 +16,7 @@ use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
 use crate::entities::Entity;
 use crate::events::EventPage;
+use crate::explanations::Explanation;
 use crate::imports::{Import, ImportBody};
 use crate::orders::{AccountBody, AccountsBody, TransferBody, TransfersBody};
 use crate::packed;
@@ -399,7 +400,14 @@ pub const ROUTES: &[Route] = &[
         "/v1/payments/{id}/decision",
         Scope::PAYMENTS_READ,
         shape::<Decision>(),
-        "Explain a decision: reasons, features, models and versions",
+        "Look up a decision: reasons, features, models and versions",
+    ),
+    get(
+        Operation::GetExplanation,
+        "/v1/payments/{id}/explanation",
+        Scope::PAYMENTS_READ,
+        shape::<Explanation>(),
+        "Explain a decision: thresholds, the outcome of each rule, and what each input contributed to the scores of models",
     ),
     get(
         Operation::GetPersonalData,

@@ -14,6 +14,7 @@ mod crash;
 mod credentials;
 mod demo;
 mod disk_faults;
+mod explanations;
 mod filters;
 mod flood;
 mod following;

@@ -53,17 +53,30 @@ pub(super) fn compile_with(
         return Err(CompileError::at(source, 0, message));
     }
     let room = steps.room();
-    let Steps { cost, mut slots, mut listed, lists_locals, failures, fails, .. } = steps;
+    let Steps { cost, mut slots, mut read, mut tested, mut listed, lists_locals, reads_lists, failures, fails, .. } =
+        steps;
     if lists_locals {
         // A variable of a macro may have a value from anywhere in the expression.
         listed.extend(slots.iter().copied());
     }
-    for slots in [&mut slots, &mut listed] {
+    for slots in [&mut slots, &mut read, &mut tested, &mut listed] {
         slots.sort_unstable();
         slots.dedup();
     }
     let failures = failures.into_iter().map(|(at, error)| checker.error(at, error.to_string())).collect();
-    Ok(Program { code, room, slots: slots.into(), listed: listed.into(), cost, source: source.into(), failures, fails })
+    Ok(Program {
+        code,
+        room,
+        slots: slots.into(),
+        read: read.into(),
+        tested: tested.into(),
+        listed: listed.into(),
+        reads_lists,
+        cost,
+        source: source.into(),
+        failures,
+        fails,
+    })
 }
 
 /// The steps that an operation counts for if it reads through a text.
@@ -135,6 +148,10 @@ struct Steps {
     listed: Vec<Slot>,
     /// Whether such texts come from variables of macros.
     lists_locals: bool,
+    /// Those of them whose values are read.
+    read: Vec<Slot>,
+    /// Those of them that `has` asks about.
+    tested: Vec<Slot>,
     /// The smallest parts that read nothing and fail, and where they start.
     failures: Vec<(usize, EvalError)>,
     /// Whether there is no value for any row.
@@ -147,7 +164,12 @@ impl Steps {
     }
 
     fn read(slot: Slot) -> Self {
-        Self { cost: 1, slots: vec![slot], ..Self::default() }
+        Self { cost: 1, slots: vec![slot], read: vec![slot], ..Self::default() }
+    }
+
+    /// The steps of a question whether there is a value.
+    fn test(slot: Slot) -> Self {
+        Self { cost: 1, slots: vec![slot], tested: vec![slot], ..Self::default() }
     }
 
     /// The steps of an operation that needs both sides.
@@ -161,6 +183,8 @@ impl Steps {
         self.reads_lists |= other.reads_lists;
         self.listed.extend(other.listed);
         self.lists_locals |= other.lists_locals;
+        self.read.extend(other.read);
+        self.tested.extend(other.tested);
         self.failures.extend(other.failures);
         self
     }
@@ -430,7 +454,7 @@ impl Checker<'_> {
             if !is_local && !is_field {
                 let (slot, _) = self.find(&path, start)?;
                 let code = Code::Bool(Expr::op(BoolOp::Has(slot)));
-                return Ok(Node { code, at: start, steps: Steps::read(slot), size: Size::ONE });
+                return Ok(Node { code, at: start, steps: Steps::test(slot), size: Size::ONE });
             }
         }
         let map = self.expr(&select.operand, depth + 1)?;

@@ -17,6 +17,9 @@ pub struct Program {
     pub(super) room: Room,
     pub(super) slots: Box<[Slot]>,
     pub(super) listed: Box<[Slot]>,
+    pub(super) reads_lists: bool,
+    pub(super) read: Box<[Slot]>,
+    pub(super) tested: Box<[Slot]>,
     pub(super) cost: u32,
     pub(super) source: Box<str>,
     pub(super) failures: Box<[CompileError]>,
@@ -132,7 +135,7 @@ impl Program {
         self.code.ty()
     }
 
-    /// All slots that it may read, sorted and each once.
+    /// All slots that it may read or ask about, sorted and each once.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
     }
@@ -140,6 +143,21 @@ impl Program {
     /// The slots from which it makes texts that it looks up in lists, sorted and each once.
     pub fn listed(&self) -> &[Slot] {
         &self.listed
+    }
+
+    /// Whether it looks into a list outside the policy.
+    pub fn reads_lists(&self) -> bool {
+        self.reads_lists
+    }
+
+    /// Whether it may read the value in a slot, and not only ask whether there is one.
+    pub fn reads(&self, slot: Slot) -> bool {
+        self.read.binary_search(&slot).is_ok()
+    }
+
+    /// The slots that `has` asks about, sorted and each once.
+    pub fn tested(&self) -> &[Slot] {
+        &self.tested
     }
 
     /// The most steps that an evaluation takes, at most [`super::COST_MAX`]. A step is a read, an operator or a

@@ -7,11 +7,11 @@ use super::reader::{Located, Node, Table, choice, flag, text, text_within, whole
 use super::section::{Section, items, name};
 use super::{Draft, Source, payment_list, source};
 use crate::bundle::{Bundle, is_file_name};
-use crate::index::PaymentTypeIdx;
-use crate::limits::{LABELS_MAX, MODEL_INPUTS_MAX, MODELS_MAX, RULES_MAX, SCORE_MAX, TAG_BYTES_MAX};
+use crate::index::{PaymentTypeIdx, ReasonIdx};
+use crate::limits::{LABELS_MAX, MODEL_INPUTS_MAX, MODELS_MAX, REASONS_MAX, RULES_MAX, SCORE_MAX, TAG_BYTES_MAX};
 use crate::onnx::Model;
 use crate::problem::{Place, Problems, suggestion};
-use crate::reason::SYSTEM_REASONS;
+use crate::reason::{ReasonText, SYSTEM_REASONS};
 use crate::spec::{ModelSpec, OnFailure, Rule, RuleEffect, Thresholds};
 
 /// A model and the expressions of its inputs, which can be checked even if the file has problems.
@@ -36,6 +36,7 @@ pub(super) fn models(document: &mut Table<'_>, draft: &Draft<'_>, bundle: &Bundl
         let file = table.need("file", text);
         let payments = payment_list(&mut table, draft).unwrap_or_else(|| draft.every_payment());
         let inputs = table.needed("inputs").and_then(Inputs::read);
+        let reasons = table.node("reasons").and_then(Node::entries).unwrap_or_default();
         table.finish();
         let loaded = file.and_then(|file| {
             let bytes = bytes_of(&file, bundle).map_err(|message| problems.report(&file.place, message)).ok()?;
@@ -57,12 +58,69 @@ pub(super) fn models(document: &mut Table<'_>, draft: &Draft<'_>, bundle: &Bundl
             return None;
         }
         let inputs = inputs.in_order(loaded.as_ref().map(|(_, _, model)| model), problems);
+        let reasons = reasons_of(reasons, &inputs, loaded.as_ref().map(|(_, _, model)| model), draft);
         let sources = inputs.iter().map(|input| input.value.clone()).collect();
         let loaded = loaded.map(|(file, digest, model)| {
-            (ModelSpec { name, file, digest, inputs: sources, payments: payments.clone() }, model)
+            (ModelSpec { name, file, digest, inputs: sources, reasons, payments: payments.clone() }, model)
         });
         Some(ModelDraft { loaded, inputs, payments })
     })
+}
+
+/// Reads `[reasons]`: texts for customers, by their codes.
+pub(super) fn reasons(document: &mut Table<'_>) -> Section<ReasonText> {
+    Section::read(document, "reasons", "reason", REASONS_MAX, |code, mut table| {
+        let (problems, place) = (table.problems, table.place.clone());
+        let text = table.need("text", text);
+        table.finish();
+        if SYSTEM_REASONS.contains(&code.as_str()) {
+            problems.report(&place, format_args!("`{code}` is a reason code of the system, expected another name"));
+        }
+        Some(ReasonText { code, text: text?.value.to_owned() })
+    })
+}
+
+/// The reason of each input of a model: `written` has codes by the name of a column or by the expression of an input.
+fn reasons_of(
+    written: Vec<(Located<&str>, Node<'_>)>,
+    inputs: &[Source],
+    model: Option<&Model>,
+    draft: &Draft<'_>,
+) -> Vec<Option<ReasonIdx>> {
+    let problems = draft.problems;
+    let mut reasons = vec![None; inputs.len()];
+    // If inputs or columns are not known, that is a problem of its own.
+    let is_complete = model.is_some_and(|model| model.inputs() == inputs.len());
+    let columns = model.and_then(Model::columns).filter(|_| is_complete).unwrap_or_default();
+    for (key, code) in written {
+        let reason = code.read(text).and_then(|code| draft.reasons.find(&code, problems)).map(ReasonIdx::at);
+        let mut is_known = false;
+        for (place, (input, known)) in inputs.iter().zip(&mut reasons).enumerate() {
+            let is_column = columns.get(place).is_some_and(|column| column == key.value);
+            if !is_column && input.value.trim() != key.value.trim() {
+                continue;
+            }
+            is_known = true;
+            if known.is_some() {
+                let message = format_args!("the input `{}` already has a reason", shorten(&input.value));
+                problems.report(&key.place, message);
+            }
+            *known = reason;
+        }
+        if is_complete && !is_known {
+            let names: Vec<&str> =
+                columns.iter().map(String::as_str).chain(inputs.iter().map(|input| input.value.as_str())).collect();
+            let hint = suggestion(key.value, names.iter().copied());
+            let some: Vec<String> =
+                names.iter().take(COLUMNS_SHOWN).map(|name| format!("`{}`", shorten(name))).collect();
+            let (some, more) = (some.join(", "), if names.len() > COLUMNS_SHOWN { ", …" } else { "" });
+            let message = format_args!(
+                "the model has no such column, and no input is this expression; expected one of {some}{more}{hint}"
+            );
+            problems.report(&key.place, message);
+        }
+    }
+    reasons
 }
 
 /// How many columns of a model a message lists.
@@ -180,6 +238,7 @@ pub(super) fn rules(document: &mut Table<'_>, draft: &Draft<'_>) -> Vec<Option<R
         let description = table.description();
         let when = table.need("when", source);
         let then = table.needed("then").and_then(effect);
+        let reason = table.get("reason", text).and_then(|code| draft.reasons.find(&code, problems)).map(ReasonIdx::at);
         let payments = payment_list(&mut table, draft).unwrap_or_else(|| draft.every_payment());
         table.finish();
         if let Some(Located { value: name, place }) = &name {
@@ -197,6 +256,7 @@ pub(super) fn rules(document: &mut Table<'_>, draft: &Draft<'_>) -> Vec<Option<R
             description,
             when: when.value.clone(),
             then,
+            reason,
             payments: payments.clone(),
         });
         Some(RuleDraft { spec, when, payments })

@@ -80,3 +80,15 @@ pub enum Unexplained {
     #[error("the answer is not one sum over trees or columns: the model has further steps after or beside its sum")]
     NotASum,
 }
+
+impl Unexplained {
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoCovers => "no_covers",
+            Self::TooManyColumns => "too_many_columns",
+            Self::TooManySteps => "too_many_steps",
+            Self::NotASum => "not_a_sum",
+        }
+    }
+}

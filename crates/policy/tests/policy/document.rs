@@ -3,6 +3,7 @@
 mod expressions;
 mod parts;
 mod policy_tests;
+mod reasons;
 
 use expect_test::{Expect, expect};
 use policy::{Bundle, Policy, Problem};
@@ -164,7 +165,7 @@ fn keys_are_known_and_complete() {
         "[decision]",
         "[decisions]",
         &expect![[r#"
-            policy.toml:55:2: decisions: unknown key, expected one of name, description, ledgers, entities, accounts, lists, decision, labels, payments, streams, features, models, rules, file, tests; did you mean `decision`?
+            policy.toml:55:2: decisions: unknown key, expected one of name, description, ledgers, entities, accounts, lists, reasons, decision, labels, payments, streams, features, models, rules, file, tests; did you mean `decision`?
         "#]],
     );
     check(

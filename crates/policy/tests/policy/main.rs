@@ -5,5 +5,6 @@ mod bundle;
 mod document;
 mod evaluation;
 mod example;
+mod explanation;
 mod support;
 mod value;

@@ -231,6 +231,7 @@ async fn handle(call: Call) -> Handled {
         | Operation::ListPayments
         | Operation::GetPayment
         | Operation::GetDecision
+        | Operation::GetExplanation
         | Operation::GetPersonalData
         | Operation::GetEntity
         | Operation::ListAudit

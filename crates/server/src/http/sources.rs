@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::audit::Deed;
+use api::explanations::NoPolicy;
 use api::past::{Clock, Instant, Sums, TransferFilter};
 use api::{EntityTotals, Problem};
 use datadir::KeyStore;
@@ -14,7 +15,9 @@ use engine::{Answered, Entry, Operation, Page, Payment, PaymentReply};
 use journal::EntryInContext;
 use ledger::{Account, Assets, Transfer};
 use policy::{Bundle, Policy};
-use types::{AccountId, ActorId, CredentialId, LedgerId, PaymentId, RequestId, Seq, Timestamp, Token, TransferId};
+use types::{
+    AccountId, ActorId, CredentialId, Digest, LedgerId, PaymentId, RequestId, Seq, Timestamp, Token, TransferId,
+};
 
 use crate::http::failure::{Failure, internal};
 use crate::past::fits;
@@ -148,6 +151,15 @@ impl Past for Running {
 
     async fn entity(&self, entity: Token, limit: usize, at: Timestamp) -> Result<EntityTotals, Failure> {
         Ok(self.0.past(move |history| history.entity(entity, limit, at)).await?)
+    }
+
+    async fn with_policy<T: Send + 'static>(
+        &self,
+        activated: Seq,
+        artifact: Digest,
+        job: impl FnOnce(Result<&Policy, &NoPolicy>) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        Ok(self.0.with_policy(activated, artifact, job).await?)
     }
 
     async fn audit(&self, wanted: AuditWanted) -> Result<Page<Deed, Seq>, Failure> {
