@@ -215,6 +215,7 @@ mod tests {
                     name: "p".parse().expect("a name"),
                     features: Vec::new(),
                     models: Vec::new(),
+                    lists: Vec::new(),
                     streams: Vec::new(),
                     ledger_facts: Vec::new(),
                 })),

@@ -1,14 +1,16 @@
 //! Random entries of every kind, with everything that an entry can contain.
 
+mod lists;
+mod values;
+
 use std::sync::Arc;
 
 use engine::{
-    AddedValue, ApiKeyAdded, ApprovalFact, ApprovalRules, ArtifactChunk, AtDeadline, CaptureTerms, Cause,
-    CredentialAdded, CredentialKind, CredentialRevoked, Deadline, DecisionForm, Demand, DepartedHistory, Entry, Fact,
-    Header, IdentityFact, KeyUsed, LabelRecorded, LegRefusal, ListFact, ListOf, ListPurpose, ListValue, PaymentChanged,
-    PaymentDecided, PaymentStatus, PaymentSums, PersonalDataRead, PlainValue, PolicyActivated, Portion, PrincipalAdded,
-    PrincipalKind, ProposalEnd, ProposalEnded, ProposalMade, Proposed, SettingFact, SettingKind, StateDigest,
-    StreamOpened, Verb,
+    ApiKeyAdded, ApprovalFact, ApprovalRules, ArtifactChunk, AtDeadline, CaptureTerms, Cause, CredentialAdded,
+    CredentialKind, CredentialRevoked, Deadline, DecisionForm, Demand, DepartedHistory, Entry, Fact, Header,
+    IdentityFact, KeyUsed, LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums,
+    PersonalDataRead, PlainValue, PolicyActivated, Portion, PrincipalAdded, PrincipalKind, ProposalEnd, ProposalEnded,
+    ProposalMade, Proposed, SettingFact, SettingKind, StateDigest, StreamOpened, Verb,
 };
 use features::{Item, RecordChange, StreamId, Update};
 use ledger::{
@@ -21,10 +23,11 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use types::{
-    AccountId, ActorId, Amount, Asset, Code, CredentialId, Digest, ImportId, KeyId, LedgerId, Name, Origin, PaymentId,
+    AccountId, ActorId, Amount, Asset, Code, CredentialId, Digest, ImportId, KeyId, LedgerId, Origin, PaymentId,
     ProposalId, RequestId, Sealed, Seq, Span, TenantId, Timestamp, Token, TokenSubject, TransferId,
 };
 
+use self::values::{digest, name, number};
 use super::{SHARD, header};
 
 /// A part of an artifact with this number of bytes.
@@ -129,7 +132,7 @@ fn entry(header: Header, sealed: Option<Sealed>) -> BoxedStrategy<Entry> {
         ),
         1 => identity().prop_map(Fact::Identity),
         1 => setting().prop_map(Fact::Setting),
-        1 => list().prop_map(Fact::List),
+        1 => lists::list().prop_map(Fact::List),
         1 => approval().prop_map(Fact::Approval),
         1 => (any::<u128>(), vec(name(), 0..3)).prop_map(|(payment, attributes)| {
             Fact::PersonalDataRead(PersonalDataRead { payment: PaymentId::new(payment), attributes: attributes.into() })
@@ -161,30 +164,6 @@ fn setting() -> impl Strategy<Value = SettingFact> {
             false => SettingFact::Removed { kind, name },
         }
     })
-}
-
-fn list() -> impl Strategy<Value = ListFact> {
-    let value = || {
-        prop_oneof![
-            ".{0,20}".prop_map(|text| ListValue::Text(text.into())),
-            any::<u128>().prop_map(|token| ListValue::Entity(Token::new(token))),
-        ]
-    };
-    let reason = select(vec!["", "a", "b"]);
-    let added = (value(), option::of(any::<u64>()), reason).prop_map(|(value, expires_at, reason)| AddedValue {
-        value,
-        expires_at: expires_at.map(Timestamp::from_ns),
-        reason: reason.into(),
-    });
-    let of = option::of(name()).prop_map(|kind| kind.map_or(ListOf::Text, ListOf::Entity));
-    prop_oneof![
-        (name(), of, select(ListPurpose::ALL.to_vec()), ".{0,20}").prop_map(|(list, of, purpose, description)| {
-            ListFact::Made { list, of, purpose, description: description.into() }
-        }),
-        (name(), vec(added, 0..6)).prop_map(|(list, values)| ListFact::ValuesAdded { list, values: values.into() }),
-        (name(), vec(value(), 0..4)).prop_map(|(list, values)| ListFact::ValuesRemoved { list, values: values.into() }),
-        name().prop_map(|list| ListFact::Deleted { list }),
-    ]
 }
 
 fn approval() -> impl Strategy<Value = ApprovalFact> {
@@ -610,17 +589,4 @@ fn at_deadline() -> impl Strategy<Value = AtDeadline> {
 /// A time near the entry's.
 fn shortly_after(header: Header) -> impl Strategy<Value = Timestamp> {
     (0..300_u64).prop_map(move |ns| header.decided_at.saturating_add(Span::from_ns(ns)))
-}
-
-fn digest() -> impl Strategy<Value = Digest> {
-    any::<[u8; 32]>().prop_map(Digest::new)
-}
-
-fn name() -> impl Strategy<Value = Name> {
-    "[a-z][a-z0-9_]{0,20}".prop_map(|text| text.parse().expect("the pattern is that of names"))
-}
-
-/// Finite numbers.
-fn number() -> impl Strategy<Value = f64> {
-    prop::num::f64::NORMAL | prop::num::f64::ZERO | prop::num::f64::SUBNORMAL
 }
