@@ -77,7 +77,14 @@ fn with_the_model(document: &str) -> String {
     let inputs =
         document.split_once("[models.").and_then(|(_, model)| model.split_once("inputs = [")?.1.split_once(']'));
     let Some((inputs, _)) = inputs else { return document.to_owned() };
-    document.replacen(inputs, "\"double(payment.amount)\", \"1.0\", \"2.0\", \"3.0\", \"4.0\"", 1)
+    let document = document.replacen(inputs, "\"double(payment.amount)\", \"1.0\", \"2.0\", \"3.0\", \"4.0\"", 1);
+    // The texts for customers name an input.
+    let Some((before, reasons)) = document.split_once(".reasons]") else { return document };
+    let Some((inputs, after)) = reasons.split_once("[reasons.") else { return document };
+    let (first, named) = (inputs.find('"'), inputs.find("\" ="));
+    let Some((first, named)) = first.zip(named) else { return document };
+    let (head, key) = (&inputs[..=first], &inputs[named..]);
+    format!("{before}.reasons]{head}double(payment.amount){key}[reasons.{after}")
 }
 
 fn small_bundle() -> Bundle {
