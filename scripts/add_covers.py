@@ -33,6 +33,8 @@ class Trees:
     def __init__(self, node):
         self.node = node
         values = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+        if "nodes_values" not in values:
+            raise SystemExit("the tree ensemble has no nodes_values; export it with 32-bit thresholds")
         self.keys = list(zip(values["nodes_treeids"], values["nodes_nodeids"]))
         count = len(self.keys)
         self.mode = dict(zip(self.keys, (mode.decode() for mode in values["nodes_modes"])))
@@ -90,6 +92,9 @@ class Trees:
     def count(self, rows):
         """Covers by the number of rows that reach a node."""
         rows = np.asarray(rows, dtype=np.float32)
+        columns = 1 + max(self.column.values())
+        if rows.ndim != 2 or rows.shape[1] < columns or not len(rows):
+            raise SystemExit(f"the rows have the shape {rows.shape}, expected at least one row with at least {columns} columns")
         self.cover = dict.fromkeys(self.keys, 0)
         compare = {
             "BRANCH_LT": np.less, "BRANCH_LEQ": np.less_equal, "BRANCH_GT": np.greater, "BRANCH_GTE": np.greater_equal,

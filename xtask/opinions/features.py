@@ -172,6 +172,7 @@ def main(finaira, count):
             [finaira, "backtest", "--policy", folder / "policy", "--input", payments, "--output", decided],
             check=True,
             stdout=subprocess.DEVNULL,
+            timeout=1800,
         )
         database = duckdb.connect()
         database.execute("set threads to 2")
@@ -211,4 +212,6 @@ def compare(database, name, sql, count):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: features.py FINAIRA [PAYMENTS]")
     sys.exit(main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 100_000))

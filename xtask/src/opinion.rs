@@ -9,12 +9,9 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::cargo;
 
-/// Builds the release program and compares it. Without Python it says that it is skipped.
+/// Builds the release program and compares it.
 pub(crate) fn run(root: &Path) -> Result<()> {
-    if !has_python() {
-        println!("skipped: python3 with the module venv is not installed, for example: apt-get install python3-venv");
-        return Ok(());
-    }
+    ensure!(has_python(), "python3 with the module venv is not installed, for example: apt-get install python3-venv");
     let (scripts, home) = (root.join("xtask/opinions"), root.join("target/opinions"));
     let python = home.join("venv/bin/python");
     let requirements = scripts.join("requirements.txt");
@@ -26,7 +23,17 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         fs::create_dir_all(&home).context("cannot make target/opinions")?;
         succeed(Command::new("python3").args(["-m", "venv", "--clear"]).arg(home.join("venv")))?;
         let mut pip = Command::new(&python);
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]);
+        pip.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--timeout",
+            "30",
+            "--only-binary",
+            ":all:",
+        ]);
         succeed(pip.args(["--require-hashes", "-r"]).arg(&requirements))?;
         fs::write(&stamp, wanted).context("cannot write target/opinions/requirements.txt")?;
     }
