@@ -37,7 +37,7 @@ pub struct Stream {
     /// with its delay, plus how far its clock may be ahead or behind (`ahead_max + late_max`).
     pub retention: Span,
     /// Most records per entity. Beyond it the oldest are dropped. A late insert or a removal takes time in proportion
-    /// to it.
+    /// to it, and so does an insert with an item that is new to the entity.
     pub records_max: u32,
     /// Most entities with records within the retention. Beyond it, records of new entities are dropped.
     pub entities_max: u32,

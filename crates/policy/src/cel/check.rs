@@ -275,7 +275,9 @@ impl Checker<'_> {
     /// A node that is computed now if it reads nothing. If that fails, the code stays as it is and fails when it is
     /// evaluated, which may never happen, as in `false && 1 / 0 == 0`.
     fn sized(&self, code: Code, at: usize, mut steps: Steps, size: Size) -> Node {
-        let is_open = !steps.slots.is_empty() || steps.reads_lists || steps.locals != 0 || steps.cost > COST_MAX;
+        // A constant is copied whole wherever it is used, so parts that would give a large one stay as they are.
+        let is_large = steps.cost > COST_MAX || size.weight > COST_MAX;
+        let is_open = !steps.slots.is_empty() || steps.reads_lists || steps.locals != 0 || is_large;
         if is_open || self.folding == Folding::Keep {
             return Node { code, at, steps, size };
         }

@@ -75,7 +75,9 @@ pub enum Unexplained {
     NoCovers,
     #[error("the way to a leaf asks about more than 64 columns")]
     TooManyColumns,
-    #[error("a row takes more than 4194304 steps through the trees")]
+    #[error(
+        "a row takes more than 4194304 steps through the trees, or a way to a leaf has too many branches for its number of columns"
+    )]
     TooManySteps,
     #[error("the answer is not one sum over trees or columns: the model has further steps after or beside its sum")]
     NotASum,

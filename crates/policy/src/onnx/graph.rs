@@ -26,6 +26,8 @@ const NODES_MAX: usize = 1 << 13;
 const CONSTANTS_MAX: usize = 1 << 13;
 /// Most outputs, operator sets or entries of metadata.
 const ITEMS_MAX: usize = 64;
+/// Most numbers that a row reads, nodes of trees included, and that are kept for it. A step takes some nanoseconds for each.
+const WORK_MAX: usize = 1 << 20;
 /// The versions of the operator set that define the model operators as they are implemented here.
 const ML_VERSIONS: RangeInclusive<i64> = 1..=5;
 const ML_DOMAIN: &str = "ai.onnx.ml";
@@ -67,6 +69,12 @@ struct Loading {
     models: Vec<Found>,
     /// Coefficients of all matrices.
     coefficients: usize,
+    /// What the graph costs so far; see [`Loading::count`].
+    work: usize,
+    /// How many nodes and outputs read each value.
+    readers: BTreeMap<String, usize>,
+    /// The models whose scores have several readers, by their position in `models`.
+    shared: BTreeSet<usize>,
 }
 
 pub(super) fn load(file: &ModelProto) -> Result<Model, LoadError> {
@@ -112,6 +120,10 @@ fn read(file: &ModelProto) -> Result<Loaded, LoadError> {
     let outputs = decode_list::<ValueInfoProto>("outputs", &graph.output, ITEMS_MAX)?;
     let mut loading = Loading::new(&inputs, constants)?;
     let needed = needed(&nodes, &outputs);
+    let of_nodes = nodes.iter().zip(&needed).filter(|(_, needed)| **needed).flat_map(|(node, _)| &node.input);
+    for name in of_nodes.map(String::as_str).chain(candidates(&outputs)) {
+        *loading.readers.entry(name.to_owned()).or_default() += 1;
+    }
     let mut produced: BTreeSet<String> = loading.values.keys().cloned().collect();
     for (at, (node, needed)) in nodes.iter().zip(needed).enumerate() {
         if let Some(twice) = node.output.iter().find(|name| !name.is_empty() && !produced.insert((*name).clone())) {
@@ -120,6 +132,7 @@ fn read(file: &ModelProto) -> Result<Loaded, LoadError> {
         }
         if needed {
             let mut operator = Operator::new(name_of(at, node), node)?;
+            loading.note_readers(node);
             let values = loading.node(&mut operator, node)?;
             operator.finish()?;
             loading.values.extend(node.output.iter().cloned().zip(values));
@@ -172,6 +185,9 @@ impl Loading {
             origins: (0..inputs.iter().map(|input| input.width).sum()).map(Some).collect(),
             models: Vec::new(),
             coefficients: 0,
+            work: 0,
+            readers: BTreeMap::new(),
+            shared: BTreeSet::new(),
         };
         let mut start = 0;
         for input in inputs {
@@ -199,9 +215,20 @@ impl Loading {
         Ok(loading)
     }
 
+    /// Counts what the graph costs: the numbers that a row reads, and those that are kept for it. So the file bounds neither the time for a row
+    /// nor the memory, because a small node can read or make much.
+    fn count(&mut self, work: usize) -> Result<(), LoadError> {
+        self.work = self.work.saturating_add(work);
+        if self.work <= WORK_MAX {
+            return Ok(());
+        }
+        Err(LoadError::Graph(format!("the graph reads or keeps more than {WORK_MAX} numbers for each row")))
+    }
+
     /// Adds a step. Returns where its answer is.
     fn push(&mut self, how: How, length: usize) -> Result<Span, LoadError> {
         let to = Span { start: self.origins.len(), length };
+        self.count(how.reads(length))?;
         if to.start + length > CELLS_MAX {
             return Err(too_many_cells());
         }
@@ -261,9 +288,25 @@ impl Loading {
         Ok(span)
     }
 
-    fn found(&mut self, scorer: Scorer, transform: Transform, zero: Option<Zero>, from: Span) -> Value {
+    fn found(
+        &mut self,
+        scorer: Scorer,
+        transform: Transform,
+        zero: Option<Zero>,
+        from: Span,
+    ) -> Result<Value, LoadError> {
+        self.count(scorer.reads())?;
         self.models.push(Found::Pending { scorer, transform, zero, from });
-        Value::Scores(self.models.len() - 1)
+        Ok(Value::Scores(self.models.len() - 1))
+    }
+
+    /// Notes whether another node or an output reads the scores of a model, too.
+    fn note_readers(&mut self, node: &NodeProto) {
+        for name in &node.input {
+            if let (Some(Value::Scores(model)), Some(2..)) = (self.values.get(name), self.readers.get(name)) {
+                self.shared.insert(*model);
+            }
+        }
     }
 
     /// Finds the output with the scores.

@@ -46,6 +46,10 @@ impl Linear {
         Ok((Self::row(&coefficients, &intercepts, inputs, 0), transform))
     }
 
+    pub(super) fn coefficient_count(&self) -> usize {
+        self.coefficients.len()
+    }
+
     /// Adds up in double precision, with the columns in order, and rounds once at the end.
     #[expect(clippy::cast_possible_truncation, reason = "a score has single precision, as in the file")]
     pub(super) fn score(&self, row: &[f32]) -> f32 {

@@ -203,6 +203,14 @@ pub(super) enum Scorer {
 }
 
 impl Scorer {
+    /// How many numbers a row reads, at most: coefficients, or nodes of trees.
+    pub(super) fn reads(&self) -> usize {
+        match self {
+            Self::Trees(trees) => trees.node_count(),
+            Self::Linear(linear) => linear.coefficient_count(),
+        }
+    }
+
     pub(super) fn score(&self, row: &[f32]) -> f32 {
         match self {
             Self::Trees(trees) => trees.score(row),
@@ -366,6 +374,23 @@ impl How {
                 };
                 out[1] = one;
             }
+        }
+    }
+
+    /// How many numbers a row reads for an answer of this length, at most.
+    pub(super) fn reads(&self, length: usize) -> usize {
+        match self {
+            Self::Each(_, from) | Self::Scale(_, from) | Self::Select { from, .. } => from.length,
+            Self::Extreme { from, .. } | Self::Fold(_, from) | Self::Softmax(from) | Self::Normalise(_, from) => {
+                from.length
+            }
+            Self::Impute { by, .. } => by.len(),
+            // A search among the keys for each cell.
+            Self::Look { keys, from, .. } => keys.len().max(2).ilog2() as usize * from.length,
+            Self::Matrix { coefficients, .. } => coefficients.len(),
+            Self::Pick(_) | Self::Two(..) | Self::Choose(..) | Self::OneHot { .. } => length,
+            // Scorers are counted when they are found, because one that gives the answer is in no step.
+            Self::Score { .. } | Self::Classes { .. } => 0,
         }
     }
 

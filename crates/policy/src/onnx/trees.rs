@@ -122,6 +122,10 @@ impl Trees {
         Ok((Self::new(operator, &forest, &leaves.of(0), divisor, base)?, transform))
     }
 
+    pub(super) fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// Adds the leaves' values tree after tree, in the order of the file and in single precision, and then the base
     /// value.
     pub(super) fn score(&self, row: &[f32]) -> f32 {

@@ -10,7 +10,7 @@ use super::super::each::Each;
 use super::super::text::TextOp;
 use super::super::typed::{Any, Bool, Code, Expr, Static};
 use super::super::value::Const;
-use super::super::{CompileError, LOCALS_MAX, Type};
+use super::super::{COST_MAX, CompileError, LOCALS_MAX, Type};
 use super::call::LIST;
 use super::{Checker, Folding, Local, Node, Size, Steps, TEXT_STEPS};
 
@@ -41,7 +41,8 @@ impl Checker<'_> {
         let known = Static::list(known.unwrap_or(Static::DYN));
         // A list of constants takes no steps, however long it is.
         let constant = |value: &Expr<Any>| if let Expr::Const(value) = value { Some(value.clone()) } else { None };
-        if let (Folding::Fold, Some(values)) = (self.folding, values.iter().map(constant).collect::<Option<Vec<_>>>()) {
+        let folds = self.folding == Folding::Fold && size.weight <= COST_MAX;
+        if let (true, Some(values)) = (folds, values.iter().map(constant).collect::<Option<Vec<_>>>()) {
             let code = Code::Any(known, Expr::Const(Const::List(values.into())));
             return Ok(Node { code, at: own, steps: Steps::one(), size });
         }

@@ -271,3 +271,14 @@ fn every_bound_is_checked() {
     let message = format!("1:1: the expression costs up to 1319 steps, at most {COST_MAX} are allowed");
     assert_eq!(payment.answer(&costly), message, "{deep}");
 }
+
+#[test]
+fn constants_do_not_grow_without_bound() {
+    let list = |len: usize| format!("[{}]", vec!["0"; len].join(", "));
+    let nested = |inner: &str, name: &str| format!("{}.map({name}, {inner})", list(200));
+    let source = format!("size({})", nested(&nested(&nested(&list(4), "c"), "b"), "a"));
+    assert!(source.len() <= SOURCE_BYTES_MAX);
+    // 32 million numbers, if every part were computed now.
+    let error = Payment::example().compile(&source).expect_err("it is refused").to_string();
+    assert!(error.contains("the expression costs up to"), "{error}");
+}

@@ -42,33 +42,37 @@ impl Loading {
             }
             "TreeEnsembleClassifier" => {
                 let (trees, transform, zero) = Trees::classifier(operator, inputs)?;
-                return Ok(vec![Value::Label, self.found(Scorer::Trees(Box::new(trees)), transform, Some(zero), from)]);
+                return Ok(vec![
+                    Value::Label,
+                    self.found(Scorer::Trees(Box::new(trees)), transform, Some(zero), from)?,
+                ]);
             }
             "TreeEnsembleRegressor" => {
                 let (trees, transform) = Trees::regressor(operator, inputs)?;
-                return Ok(vec![self.found(Scorer::Trees(Box::new(trees)), transform, None, from)]);
+                return Ok(vec![self.found(Scorer::Trees(Box::new(trees)), transform, None, from)?]);
             }
             "TreeEnsemble" => {
                 let (mut targets, transform) = Trees::ensemble(operator, inputs)?;
                 if targets.len() == 1 {
                     let only = targets.remove(0);
-                    return Ok(vec![self.found(Scorer::Trees(Box::new(only)), transform, None, from)]);
+                    return Ok(vec![self.found(Scorer::Trees(Box::new(only)), transform, None, from)?]);
                 }
                 let start = self.origins.len();
                 let length = targets.len();
                 for trees in targets {
                     let scorer = Scorer::Trees(Box::new(trees));
+                    self.count(scorer.reads())?;
                     self.push(How::Score { scorer, transform, from }, 1)?;
                 }
                 Span { start, length }
             }
             "LinearClassifier" => {
                 let (linear, transform, zero) = Linear::classifier(operator, inputs)?;
-                return Ok(vec![Value::Label, self.found(Scorer::Linear(linear), transform, Some(zero), from)]);
+                return Ok(vec![Value::Label, self.found(Scorer::Linear(linear), transform, Some(zero), from)?]);
             }
             _ => {
                 let (linear, transform) = Linear::regressor(operator, inputs)?;
-                return Ok(vec![self.found(Scorer::Linear(linear), transform, None, from)]);
+                return Ok(vec![self.found(Scorer::Linear(linear), transform, None, from)?]);
             }
         };
         Ok(vec![Value::Cells(span)])

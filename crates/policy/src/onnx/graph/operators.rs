@@ -2,7 +2,7 @@
 
 use super::super::LoadError;
 use super::super::program::{CELLS_MAX, COEFFICIENTS_MAX, Each, Fold, How, Operand, Span, Two};
-use super::{Found, Loading, ML_DOMAIN, NodeProto, Operator, Transform, Value, type_name};
+use super::{Found, Loading, ML_DOMAIN, NodeProto, Operator, Transform, Value, too_many_cells, type_name};
 use crate::onnx::tensor::{BOOL, DOUBLE, FLOAT, Tensor};
 use std::rc::Rc;
 
@@ -27,7 +27,9 @@ impl Loading {
             return constant(operator).map(|tensor| vec![Value::Constant(Rc::new(tensor))]);
         }
         if let (("", "ConstantOfShape"), Some(Some(Value::Constant(shape)))) = ((domain, kind), values.first()) {
-            return constant_of_shape(operator, shape).map(|tensor| vec![Value::Constant(Rc::new(tensor))]);
+            let tensor = constant_of_shape(operator, shape)?;
+            self.count(tensor.values.len())?;
+            return Ok(vec![Value::Constant(Rc::new(tensor))]);
         }
         let Some(Some(first)) = values.first().cloned() else { return Err(operator.error("it has no inputs")) };
         if let Some(each) = each(domain, kind, operator) {
@@ -92,8 +94,9 @@ impl Loading {
     }
 
     fn each(&mut self, operator: &Operator, each: Each, value: &Value) -> Result<Value, LoadError> {
-        // A sum with a sigmoid after it is a model with a transform.
+        // A sum with a sigmoid after it is a model with a transform, unless something else reads the sum.
         if let (Each::Sigmoid, Value::Scores(model)) = (each, value)
+            && !self.shared.contains(model)
             && let Some(Found::Pending { transform: transform @ Transform::None, zero: None, .. }) =
                 self.models.get_mut(*model)
         {
@@ -127,7 +130,7 @@ impl Loading {
             }
         }
         if values.iter().all(|value| matches!(value, Some(Value::Constant(_)))) {
-            return Err(operator.error("it reads only constants"));
+            return Err(operator.error("it reads only constants, expected a value of the row among them"));
         }
         let mut operands = Vec::with_capacity(values.len());
         for value in values {
@@ -161,7 +164,7 @@ impl Loading {
         // Matters only for casts to eight bits.
         operator.ignore("saturate");
         let to = i32::try_from(operator.int("to", 0)).unwrap_or_default();
-        if matches!(value, Value::Label | Value::Constant(_)) {
+        if matches!(value, Value::Label) {
             return Ok(value);
         }
         let each = match to {
@@ -175,6 +178,12 @@ impl Loading {
                     .error(format!("it casts to {found}, but only float, double, int64 and bool are supported")));
             }
         };
+        if let Value::Constant(tensor) = &value {
+            let cast = |value: &f32| if let Each::IsNonZero = each { f32::from(*value != 0.0) } else { value.trunc() };
+            let values = tensor.values.iter().map(cast).collect();
+            self.count(tensor.values.len())?;
+            return Ok(Value::Constant(Rc::new(Tensor { dims: tensor.dims.clone(), values, is_whole: true })));
+        }
         self.each(operator, each, &value)
     }
 
@@ -205,7 +214,7 @@ impl Loading {
         let holds: f32 = rest.iter().product();
         #[expect(clippy::cast_precision_loss, reason = "a row has few numbers")]
         let fits = rest.iter().any(|length| *length <= 0.0) || (holds - length as f32).abs() < 0.5;
-        if fits || shape.values.first().is_some_and(|first| *first > 0.0) {
+        if fits || matches!(shape.values.as_slice(), [only] if *only < 0.0 || (only - length as f32).abs() < 0.5) {
             Ok(value)
         } else {
             Err(operator.error(format!("it makes rows of {holds} numbers from rows of {length}")))
@@ -241,6 +250,9 @@ impl Loading {
             let Some(value) = value else { return Err(operator.error("an input is left out")) };
             let span = self.cells(operator, value)?;
             picked.extend(span.start..span.start + span.length);
+            if picked.len() > CELLS_MAX {
+                return Err(too_many_cells());
+            }
         }
         self.picked(operator, picked)
     }
@@ -267,6 +279,7 @@ impl Loading {
         match (first, second) {
             (Value::Constant(table), at) => {
                 let from = self.cells(operator, at)?;
+                self.count(table.values.len())?;
                 let Some(values) = table.row().map(Box::from) else {
                     return Err(operator.error(format!("its table has dimensions {:?}, expected a row", table.dims)));
                 };
@@ -354,7 +367,9 @@ impl Loading {
         operator.ignore("noop_with_empty_axes");
         let axes = operator.ints("axes");
         let axes_fit = match values.get(1) {
-            Some(Some(Value::Constant(axes))) => matches!(axes.values.as_slice(), [axis] if axis.abs() > 0.5),
+            Some(Some(Value::Constant(axes))) => {
+                matches!(axes.values.as_slice(), [axis] if (axis.abs() - 1.0).abs() < 0.5)
+            }
             Some(Some(_)) => false,
             Some(None) | None => matches!(axes.as_slice(), [1 | -1]),
         };

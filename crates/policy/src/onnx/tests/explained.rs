@@ -180,3 +180,37 @@ proptest! {
         }
     }
 }
+
+/// A chain of branches that ask one column after the other, again and again, each with a leaf for "no".
+fn chain(depth: usize, columns: usize) -> Model {
+    use std::fmt::Write;
+    let mut text = format!("regressor NONE columns={columns}\n tree\n");
+    let mut covers = Vec::new();
+    for level in 0..depth {
+        let (at, leaf) = (2 * level, 2 * level + 1);
+        writeln!(text, "{at}: x{} LT 0 ? {} : {leaf}\n {leaf}: 0", level % columns, at + 2).expect("text");
+        covers.extend([f32::from(u16::try_from(depth - level).expect("small")) + 1.0, 1.0]);
+    }
+    writeln!(text, "{}: 0.5", 2 * depth).expect("text");
+    covers.push(1.0);
+    let mut draft = Draft::parse(&text);
+    draft.set("nodes_hitrates", floats(&covers));
+    Model::load(&draft.encode()).expect("the model loads")
+}
+
+#[test]
+fn deep_trees_are_explained_on_a_small_stack_or_not_at_all() {
+    assert_eq!(chain(1024, 64).unexplained(), Some(Unexplained::TooManySteps));
+    for (depth, columns) in [(256, 64), (1024, 16), (1024, 1)] {
+        let model = chain(depth, columns);
+        assert_eq!(model.unexplained(), None, "{depth} branches, {columns} columns");
+        // The stack that blocking threads of the server have.
+        let explaining = std::thread::Builder::new().stack_size(2 << 20).spawn(move || {
+            let mut found = Contributions::new();
+            model.contributions(&vec![-1.0; columns], &mut found).expect("contributions");
+            found.score()
+        });
+        let score = explaining.expect("a thread").join().expect("it ends");
+        assert!((score - 0.5).abs() < 1e-6, "{depth} branches, {columns} columns: {score}");
+    }
+}

@@ -4,6 +4,7 @@ use super::super::message::StringStringEntryProto;
 use super::super::{Model, SUPPORTED};
 use super::draft::{Draft, constant, floats, int, ints, named, node};
 use super::{check_draft, refused};
+use prost::Message as _;
 
 const STUMP: &str = "classifier NONE\n tree\n 0: x0 LT 0.5 ? 1 : 2\n 1: 0.25\n 2: 0.75";
 const ANSWERS: &str = "0 -> 0.25\n 1 -> 0.75";
@@ -132,7 +133,10 @@ fn rows_are_combined_element_by_element_or_with_one_number() {
     check_draft(&draft("Div", &["X", "c"], &[2.0, 4.0]), "0.5 0.2 -> 0.75\n nan 0 -> none");
     check_draft(&draft("Max", &["X", "c"], &[0.1, 0.02]), "0.5 0 -> 0.7\n nan 0 -> none");
     refused(&draft("Add", &["X", "c"], &[1.0; 3]), "node #0 (Add): it combines rows of 2 and 3 numbers");
-    refused(&draft("Add", &["c", "c"], &[1.0; 2]), "node #0 (Add): it reads only constants");
+    refused(
+        &draft("Add", &["c", "c"], &[1.0; 2]),
+        "node #0 (Add): it reads only constants, expected a value of the row among them",
+    );
 }
 
 #[test]
@@ -168,7 +172,10 @@ fn a_product_with_the_constant_1_changes_nothing() {
     check_draft(&raw, ANSWERS);
     check_draft(&product(0.5, ["P", "factor"]), "0 -> 0.125\n 1 -> 0.375");
     check_draft(&product(1.0, ["P", "P"]), "0 -> 0.0625\n 1 -> 0.5625");
-    refused(&product(1.0, ["factor", "factor"]), "node #1 (Mul): it reads only constants");
+    refused(
+        &product(1.0, ["factor", "factor"]),
+        "node #1 (Mul): it reads only constants, expected a value of the row among them",
+    );
     raw.constants[0].dims = vec![2];
     // A constant that is broken cannot be read.
     refused(
@@ -269,4 +276,35 @@ fn metadata_names_every_column() {
     assert_eq!(model.columns(), Some(["amount".to_owned(), "age".to_owned()].as_slice()));
     let model = name("[\"amount\", \"age\"]").expect("metadata of another program does not matter");
     assert_eq!(model.columns(), None);
+}
+
+#[test]
+fn a_sigmoid_changes_no_sum_that_others_read() {
+    let mut draft = Draft::parse("regressor NONE\n tree\n 0: x0 LT 0.5 ? 1 : 2\n 1: 0\n 2: 0.5");
+    let sum = draft.nodes[0].output[0].clone();
+    draft.nodes.push(node("", "Identity", &[&sum], &["again"]));
+    draft.nodes.push(node("", "Sigmoid", &["again"], &["share"]));
+    draft.nodes.push(node("", "Mul", &[&sum, "share"], &["product"]));
+    draft.outputs = vec!["product".into()];
+    // 0.5 / (1 + e^-0.5).
+    check_draft(&draft, "0 -> 0\n 1 -> 0.31122968");
+}
+
+#[test]
+fn a_reshape_that_makes_rows_of_columns_is_refused() {
+    let reshaped = |shape: &[f32]| {
+        let mut draft = Draft::new("Relu", 4);
+        draft.nodes = vec![
+            node("", "Constant", &[], &["shape"]),
+            node("", "Reshape", &["X", "shape"], &["reshaped"]),
+            node("", "ReduceMax", &["reshaped"], &["largest"]),
+        ];
+        draft.set("value_floats", floats(shape));
+        draft.nodes[2].attribute.push(named("axes", ints(&[1])).encode_to_vec());
+        draft.outputs = vec!["largest".into()];
+        draft
+    };
+    check_draft(&reshaped(&[1.0, 4.0]), "0 0.25 0.5 0 -> 0.5");
+    check_draft(&reshaped(&[-1.0, 2.0, 2.0]), "0 0.25 0.5 0 -> 0.5");
+    refused(&reshaped(&[4.0, 1.0]), "node #1 (Reshape): it makes rows of 1 numbers from rows of 4");
 }

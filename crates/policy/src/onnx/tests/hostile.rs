@@ -2,8 +2,9 @@
 
 use super::super::message::{AttributeProto, NodeProto, TensorProto};
 use super::super::{MODEL_BYTES_MAX, Model, TREE_DEPTH_MAX, TREE_NODES_MAX, TREES_MAX};
-use super::draft::{Draft, int, ints};
+use super::draft::{Draft, int, ints, named, node};
 use super::{check_draft, refused};
+use prost::Message as _;
 use std::fmt::Write;
 
 const STUMP: &str = "classifier NONE\n tree\n 0: x0 LT 0.5 ? 1 : 2\n 1: 0.25\n 2: 0.75";
@@ -288,4 +289,32 @@ fn broken_ensembles_of_version_5_are_refused() {
     );
     broken(&|draft| draft.set("post_transform", int(4)), "post_transform is 4, expected 0 (NONE) or 2 (LOGISTIC)");
     broken(&|draft| draft.set("n_targets", int(0)), "it has 0 targets, expected 1..=64");
+}
+
+#[test]
+fn small_nodes_that_read_or_make_much_are_refused() {
+    let mut draft = Draft::new("Relu", 4096);
+    draft.nodes.clear();
+    draft.set("axes", ints(&[1]));
+    for at in 0..300 {
+        let mut sum = node("", "ReduceSum", &["X"], &[&format!("s{at}")]);
+        sum.attribute.push(named("axes", ints(&[1])).encode_to_vec());
+        draft.nodes.push(sum);
+    }
+    let sums: Vec<String> = (0..300).map(|at| format!("s{at}")).collect();
+    let sums: Vec<&str> = sums.iter().map(String::as_str).collect();
+    draft.nodes.push(node("", "Max", &sums, &["largest"]));
+    draft.outputs = vec!["largest".into()];
+    refused(&draft, "the graph reads or keeps more than 1048576 numbers for each row");
+
+    draft.nodes = vec![node("", "Concat", &["X"; 100_000], &["all"])];
+    draft.attributes.clear();
+    draft.set("axis", int(1));
+    draft.outputs = vec!["all".into()];
+    refused(&draft, "the graph calculates more than 16384 values for each row");
+
+    let mut many = ensemble();
+    many.set("tree_roots", ints(&[0; 4096]));
+    many.set("n_targets", int(64));
+    refused(&many, "node #0 (TreeEnsemble): its 64 targets have 1572864 nodes together, expected at most 1048576");
 }

@@ -73,6 +73,12 @@ pub(super) fn read(operator: &mut Operator, inputs: usize) -> Result<Ensemble, L
         let range = lists.tree(operator, inputs, tree, root, &mut forest.nodes, &mut leaves)?;
         forest.trees.push(range);
     }
+    // Each target gets trees of its own.
+    let together = forest.nodes.len().saturating_mul(targets);
+    if together > NODES_MAX {
+        return Err(operator
+            .error(format!("its {targets} targets have {together} nodes together, expected at most {NODES_MAX}")));
+    }
     let mut values = vec![vec![0.0; forest.nodes.len()]; targets];
     for (position, leaf) in leaves {
         let target = weight_targets[leaf];

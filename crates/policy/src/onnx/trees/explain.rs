@@ -20,6 +20,8 @@ use super::read::Forest;
 
 /// Most steps of all walks for one row. Where several branches lead to one node, each of them is a step to it.
 const STEPS_MAX: u64 = 1 << 22;
+/// Most branches on the way to a leaf, times points of the sum. Each branch takes room on the stack in proportion to the points.
+const STACK_MAX: usize = 1 << 13;
 /// Most columns that are asked on the way to one leaf.
 const COLUMNS_ON_PATH_MAX: usize = 64;
 /// How far the covers of a node's children may be from the cover of the node, as a part of it.
@@ -99,6 +101,9 @@ impl Explainer {
             if walk.columns > COLUMNS_ON_PATH_MAX {
                 return Err(Unexplained::TooManyColumns);
             }
+            if walk.depth.saturating_mul(walk.columns.div_ceil(2).max(1)) > STACK_MAX {
+                return Err(Unexplained::TooManySteps);
+            }
             explainer.trees.push(Tree { root, columns: walk.columns });
         }
         if steps > STEPS_MAX { Err(Unexplained::TooManySteps) } else { Ok(explainer) }
@@ -127,7 +132,7 @@ impl Explainer {
             depths[at] = 1 + depths[yes].max(depths[no]);
             expected[at] = share_of_yes * expected[yes] + share_of_no * expected[no];
         }
-        Walk { steps: steps[0], columns: columns.len().min(depths[0]), expected: expected[0] }
+        Walk { steps: steps[0], columns: columns.len().min(depths[0]), depth: depths[0], expected: expected[0] }
     }
 
     /// Adds the contribution of each column. `scratch` keeps its memory from one call to the next.
@@ -177,6 +182,8 @@ impl Weighed {
 struct Walk {
     steps: u64,
     columns: usize,
+    /// Branches on the longest way to a leaf.
+    depth: usize,
     expected: f64,
 }
 
