@@ -312,7 +312,11 @@ pub fn removed_values(body: &[u8]) -> Result<Vec<ValueNamed>, Problem> {
             });
         }
     }
-    once(named.iter(), "/values")?;
+    for name in ["values", "tokens"] {
+        let is_token = name == "tokens";
+        let of_field = named.iter().filter(|named| matches!(named, ValueNamed::Token(_)) == is_token);
+        once(of_field, &format!("/{name}"))?;
+    }
     Ok(named)
 }
 
@@ -325,9 +329,14 @@ fn once<'v>(values: impl Iterator<Item = &'v ValueNamed>, pointer: &str) -> Resu
     let mut seen = std::collections::HashMap::new();
     for (place, value) in values.enumerate() {
         if let Some(first) = seen.insert(value, place) {
-            let detail = format!("the values at the places {first} and {place} are the same, expected each value once");
-            return Err(Problem::new(ErrorCode::InvalidField, detail).at(format!("{pointer}/{place}")));
+            return Err(named_twice(first, place, pointer));
         }
     }
     Ok(())
+}
+
+/// The problem of a request that names the same value at two places.
+pub fn named_twice(first: usize, place: usize, pointer: &str) -> Problem {
+    let detail = format!("the values at the places {first} and {place} are the same, expected each value once");
+    Problem::new(ErrorCode::InvalidField, detail).at(format!("{pointer}/{place}"))
 }

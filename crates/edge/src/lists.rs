@@ -1,5 +1,6 @@
 //! Lists: making and changing them, and replacing values of entities with tokens.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use api::lists::{self, ChangedList, List as Shown, ListedValue, NewValue, ValueNamed};
@@ -10,7 +11,7 @@ use policy::Policy;
 use types::Name;
 use vault::Keys as _;
 
-use crate::answer::{Edge, Handled, refused};
+use crate::answer::{Edge, Handled, parameter, refused};
 use crate::call::{Call, unnamed};
 use crate::response::Response;
 use crate::sources::Sources;
@@ -41,11 +42,27 @@ pub(crate) async fn add<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> H
     let new = lists::new_values(call.body)?;
     let of = edge.ask_unnamed(call, query::List(list.clone())).await?.of;
     let holder = edge.holder(&of);
-    let own = |new: NewValue| {
+    // Before an entity gets its key, which stays for ever.
+    let unknown = |new: &NewValue| Ok(usize::from(edge.known(&list, &holder, &new.value)?.is_none()));
+    let unknown = new.iter().map(unknown).sum::<Result<usize, Problem>>()?;
+    if unknown > 0 {
+        let all = edge.ask_unnamed(call, query::Lists).await?;
+        let present: usize = all.iter().map(|list| list.values).sum();
+        let wanted = present.saturating_add(unknown);
+        if wanted > engine::LIST_VALUES_MAX {
+            return Err(refused::<S::Failure>(Refusal::List(ListRefusal::TooManyValues { present, wanted })));
+        }
+    }
+    let mut places = HashMap::with_capacity(new.len());
+    let mut values: Vec<AddedValue> = Vec::with_capacity(new.len());
+    for (place, new) in new.into_iter().enumerate() {
         let value = edge.kept(&list, &holder, &new.value)?;
-        Ok(new.of(value))
-    };
-    let values = new.into_iter().map(own).collect::<Result<Vec<AddedValue>, Problem>>()?;
+        // Different texts may be the same entity.
+        if let Some(first) = places.insert(value.clone(), place) {
+            return Err(lists::named_twice(first, place, "/values").into());
+        }
+        values.push(new.of(value));
+    }
     let reply = edge.ask_unnamed(call, AddToList { list, of, values }).await?;
     Ok(Response::found(&ChangedList::from(&*reply)))
 }
@@ -71,10 +88,24 @@ pub(crate) async fn values<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -
     let history = edge.installation.history;
     let list = lists::list_name(call.head.path_id())?;
     let limit = call.parameters().limit()?;
-    let after = call.parameters().cursor_if_given(history, List::ListValues)?;
+    let made = edge.ask_unnamed(call, query::List(list.clone())).await?.made;
+    // A cursor names the list by the entry that made it, and the place where the page ended.
+    let of_list = u128::from(made.get()) << 32;
+    let after = match call.parameters().cursor_if_given::<u128>(history, List::ListValues)? {
+        None => None,
+        Some(cursor) => {
+            Some(cursor.checked_sub(of_list).and_then(|place| u32::try_from(place).ok()).ok_or_else(|| {
+                parameter(
+                    "cursor",
+                    "the cursor is of another list, or of one that was deleted, expected a `next_cursor` of this list",
+                )
+            })?)
+        }
+    };
+    let after = after.map(u64::from);
     let page = edge.ask_unnamed(call, query::ListValues { list, after, limit }).await?;
     let items: Vec<ListedValue> = page.items.iter().map(ListedValue::from).collect();
-    let next_cursor = page.next.map(|next| history.cursor(List::ListValues, next));
+    let next_cursor = page.next.map(|next| history.cursor(List::ListValues, of_list | u128::from(next)));
     Ok(Response::found(&Page { items, next_cursor }))
 }
 

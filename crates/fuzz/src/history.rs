@@ -138,7 +138,7 @@ pub(crate) const QUESTIONS: &[&str] = &[
     "GET /v1/proposals/51",
     "GET /v1/lists",
     "GET /v1/lists/countries",
-    "GET /v1/lists/countries/values?cursor=00000000-0000-0000-0000-000000001234.0.v1&limit=2",
+    "GET /v1/lists/countries/values?cursor=00000000-0000-0000-0000-000000001234.0.v184683593729&limit=2",
     "GET /v1/lists/customers/values/ann",
     "GET /v1/payments?status=in_review&limit=10",
     "GET /v1/payments?customer=bob&type=card&decision=approve&min_amount=1&max_amount=99&metadata.tier=7&reversed=true",

@@ -11,7 +11,7 @@ use types::{Digest, Seq};
 
 use crate::Core;
 use crate::past::PastError;
-use crate::readers::Asker;
+use crate::readers::{Asker, Pool};
 
 /// Most policies that are kept, besides the active one.
 const POLICIES_MAX: usize = 4;
@@ -20,8 +20,8 @@ const POLICIES_MAX: usize = 4;
 /// usually few other entries are between them.
 const ENTRIES_READ_MAX: u64 = 250_000;
 
-/// Entries per read when reading backward.
-const STRIDE_ENTRIES: u64 = 256;
+/// Entries per step back, at first and at most. A frame is decoded again for each step that ends in it, and may have some thousand entries.
+const STRIDE_ENTRIES: (u64, u64) = (256, 8_192);
 
 /// A compiled policy, or why there is none.
 type Known = Result<Arc<Policy>, NoPolicy>;
@@ -30,8 +30,6 @@ type Known = Result<Arc<Policy>, NoPolicy>;
 #[derive(Debug, Default)]
 pub(crate) struct Policies {
     kept: Mutex<VecDeque<(Seq, Known)>>,
-    /// Held while a policy is looked for, so that two explanations do not compile the same one.
-    finding: Mutex<()>,
 }
 
 impl Policies {
@@ -62,31 +60,39 @@ impl Core {
         artifact: Digest,
         job: impl FnOnce(Result<&Policy, &NoPolicy>) -> T + Send + 'static,
     ) -> Result<T, PastError> {
-        let core = self.clone();
-        let done = self.shared().readers.explanations.run(move |asker| {
-            let known = core.policy_of(activated, artifact, asker)?;
-            Ok::<T, PastError>(job(known.as_deref()))
-        });
-        let done = done.await.unwrap_or_else(|panicked| Err(journal::Fault::Poisoned(panicked.to_string()).into()));
-        done.inspect_err(|error| self.note_unread(error))
+        let policies = &self.shared().policies;
+        let active = self.policy().filter(|policy| policy.digest() == artifact);
+        let known = match active.map(Ok).or_else(|| policies.get(activated)) {
+            Some(known) => known,
+            None => self.found_policy(activated, artifact).await?,
+        };
+        self.past_job(&self.shared().readers.explanations, move |_asker| Ok(job(known.as_deref()))).await
     }
 
-    fn policy_of(&self, activated: Seq, artifact: Digest, asker: &Asker) -> Result<Known, PastError> {
-        if let Some(active) = self.policy().filter(|policy| policy.digest() == artifact) {
-            return Ok(Ok(active));
-        }
-        let policies = &self.shared().policies;
-        if let Some(known) = policies.get(activated) {
-            return Ok(known);
-        }
-        let _one_at_a_time = policies.finding.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = policies.get(activated) {
-            return Ok(known);
-        }
-        let found = stored_bundle(&self.shared().reader, activated, artifact, ENTRIES_READ_MAX, asker)?;
-        let known = found.and_then(|bytes| compiled(&bytes, artifact));
-        policies.keep(activated, &known);
-        Ok(known)
+    /// Looks for an earlier policy. Its pool has one permit, so that two explanations do not compile the same one, and others do not wait.
+    async fn found_policy(&self, activated: Seq, artifact: Digest) -> Result<Known, PastError> {
+        let core = self.clone();
+        let find = move |asker: &Asker| {
+            let policies = &core.shared().policies;
+            if let Some(known) = policies.get(activated) {
+                return Ok(known);
+            }
+            let found = stored_bundle(&core.shared().reader, activated, artifact, ENTRIES_READ_MAX, asker)?;
+            let known = found.and_then(|bytes| compiled(&bytes, artifact));
+            policies.keep(activated, &known);
+            Ok(known)
+        };
+        self.past_job(&self.shared().readers.policies, find).await
+    }
+
+    async fn past_job<T: Send + 'static>(
+        &self,
+        pool: &Pool,
+        job: impl FnOnce(&Asker) -> Result<T, PastError> + Send + 'static,
+    ) -> Result<T, PastError> {
+        let done = pool.run(job).await;
+        let done = done.unwrap_or_else(|panicked| Err(journal::Fault::Poisoned(panicked.to_string()).into()));
+        done.inspect_err(|error| self.note_unread(error))
     }
 }
 
@@ -112,9 +118,11 @@ fn stored_bundle<R: Reader>(
     let mut parts = Parts { artifact, count: None, found: BTreeMap::new() };
     // The first entry that was looked at.
     let mut reached = activated;
+    let (mut stride_max, longest) = STRIDE_ENTRIES;
     while reached > Seq::new(1) {
         let looked_at = activated.get().saturating_sub(reached.get());
-        let stride = STRIDE_ENTRIES.min(entries_max.saturating_sub(looked_at));
+        let stride = stride_max.min(entries_max.saturating_sub(looked_at));
+        stride_max = stride_max.saturating_mul(2).min(longest);
         if stride == 0 {
             return Ok(Err(NoPolicy::TooFarBack(entries_max)));
         }

@@ -17,8 +17,10 @@ pub(crate) struct Readers {
     pub(crate) copies: Pool,
     /// Proofs, and the entries that they prove.
     pub(crate) proofs: Pool,
-    /// Explanations of decisions, which calculate and may compile an earlier policy.
+    /// Explanations of decisions.
     pub(crate) explanations: Pool,
+    /// Searches for earlier policies, and tests of uploaded ones.
+    pub(crate) policies: Pool,
 }
 
 impl Default for Readers {
@@ -29,6 +31,7 @@ impl Default for Readers {
             copies: Pool::new(2),
             proofs: Pool::new(2),
             explanations: Pool::new(2),
+            policies: Pool::new(1),
         }
     }
 }

@@ -104,9 +104,9 @@ impl Decide for AddToList {
                 unchanged: values.len(),
             })));
         }
-        let present = engine.state.lists.values();
-        let wanted = present.saturating_add(new);
-        if wanted > LIST_VALUES_MAX && new > 0 {
+        let present = engine.state.lists.slots();
+        let wanted = present.saturating_sub(list.values.slots()).saturating_add(list.values.slots_with(new));
+        if wanted > LIST_VALUES_MAX && wanted > present {
             return Err(ListRefusal::TooManyValues { present, wanted }.into());
         }
         Ok(made(ListFact::ValuesAdded { list: name.clone(), values: changed }))

@@ -23,7 +23,8 @@ use crate::{Answered, Engine, PAGE_MAX, Page};
 
 /// The most lists of a tenant.
 pub const LISTS_MAX: usize = 256;
-/// The most values of all lists of a tenant together, those that have expired included.
+/// The most places for values in all lists of a tenant together. A value has a place until it is removed, also when it has expired. A place that
+/// became free is used for the next value of its list, and all places of a list are given back when it has no value left.
 pub const LIST_VALUES_MAX: usize = 4_194_304;
 /// The most values that one request adds or removes.
 pub const LIST_CHANGES_MAX: usize = 5_000;
@@ -169,7 +170,9 @@ pub enum ListRefusal {
     InUse(Name),
     #[error("there are {LISTS_MAX} lists, which is the limit")]
     TooManyLists,
-    #[error("the lists have {present} values together and would have {wanted}, at most {LIST_VALUES_MAX} are allowed")]
+    #[error(
+        "the lists have {present} places for values together and would need {wanted}, at most {LIST_VALUES_MAX} are allowed; values that have expired have a place until they are removed"
+    )]
     TooManyValues { present: usize, wanted: usize },
     #[error("the request has {0} values, at most {LIST_CHANGES_MAX} are allowed")]
     TooManyChanges(usize),
@@ -234,6 +237,20 @@ impl Values {
         match self {
             Self::Texts(table) => table.len(),
             Self::Entities(table) => table.len(),
+        }
+    }
+
+    fn slots(&self) -> usize {
+        match self {
+            Self::Texts(table) => table.slots(),
+            Self::Entities(table) => table.slots(),
+        }
+    }
+
+    fn slots_with(&self, new: usize) -> usize {
+        match self {
+            Self::Texts(table) => table.slots_with(new),
+            Self::Entities(table) => table.slots_with(new),
         }
     }
 
@@ -337,9 +354,9 @@ impl Lists {
         self.kept.get(*self.places.get(name)?)?.as_ref()
     }
 
-    /// The number of values of all lists.
-    fn values(&self) -> usize {
-        self.kept.iter().flatten().map(|list| list.values.len()).sum()
+    /// The places for values in all lists, which is what takes memory.
+    fn slots(&self) -> usize {
+        self.kept.iter().flatten().map(|list| list.values.slots()).sum()
     }
 
     /// The list with this number among those of the active policy.

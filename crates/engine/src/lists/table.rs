@@ -94,6 +94,16 @@ impl<K: Hash + Eq + Default> Table<K> {
         self.slots.len().saturating_sub(self.free.len())
     }
 
+    /// The number of slots, free ones included. It only becomes smaller when the last value is removed.
+    pub(super) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The number of slots after so many new values are added.
+    pub(super) fn slots_with(&self, new: usize) -> usize {
+        self.slots.len().saturating_add(new.saturating_sub(self.free.len()))
+    }
+
     /// When a value expires, if the table has it. The latest time stands for never.
     pub(super) fn expiry<Q: Hash + Eq + ?Sized>(&self, value: &Q) -> Option<Timestamp>
     where
@@ -168,6 +178,10 @@ impl<K: Hash + Eq + Default> Table<K> {
         self.free.push(number);
         self.count(origin, -1);
         self.close_gap(bucket);
+        if self.len() == 0 {
+            // Frees the memory.
+            *self = Self::default();
+        }
         true
     }
 
@@ -296,5 +310,38 @@ impl<K: Hash + Eq + Default> Table<K> {
         if let Some(place) = self.buckets.get_mut(gap) {
             *place = EMPTY;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(table: &mut Table<Box<str>>, values: std::ops::Range<u32>) {
+        let added = Added { seq: Seq::new(1), at: Timestamp::ZERO, actor: ActorId::SYSTEM, reason: "a file".into() };
+        let origin = table.begin(added);
+        for value in values {
+            table.insert(value.to_string().into(), None, origin);
+        }
+        table.end(origin);
+    }
+
+    #[test]
+    fn places_are_used_again_and_given_back_with_the_last_value() {
+        let mut table = Table::default();
+        add(&mut table, 0..1_000);
+        for value in 0..600 {
+            assert!(table.remove(value.to_string().as_str()));
+        }
+        assert_eq!((table.len(), table.slots()), (400, 1_000));
+        assert_eq!([0, 600, 601, 1_000].map(|new| table.slots_with(new)), [1_000, 1_000, 1_001, 1_400]);
+        add(&mut table, 2_000..2_700);
+        assert_eq!((table.len(), table.slots()), (1_100, 1_100));
+        for value in (600..1_000).chain(2_000..2_700) {
+            assert!(table.remove(value.to_string().as_str()), "{value}");
+        }
+        assert_eq!((table.len(), table.slots(), table.buckets.len(), table.origins.len()), (0, 0, 0, 0));
+        add(&mut table, 0..3);
+        assert_eq!((table.len(), table.expiry("2"), table.expiry("3")), (3, Some(Timestamp::MAX), None));
     }
 }

@@ -132,6 +132,9 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(named(&post(values, &json!({"values": [{"reason": "x"}]}))), (400, "missing_field"));
     let twice = post(values, &json!({"values": [{"value": "NO"}, {"value": "NO"}]}));
     assert_eq!((named(&twice), twice.text("field")), ((400, "invalid_field"), "/values/1"));
+    let token = "00000000-0000-0000-0000-000000000007";
+    let twice = post("/v1/lists/countries/remove-values", &json!({"values": ["NO"], "tokens": [token, token]}));
+    assert_eq!((named(&twice), twice.text("field")), ((400, "invalid_field"), "/tokens/1"), "{twice:?}");
     assert_eq!(
         named(&post("/v1/lists/nothing/values", &json!({"values": [{"value": "NO"}]}))),
         (404, "list_not_found")
@@ -180,4 +183,9 @@ fn a_list_is_loaded_in_pieces_and_shown_in_pages() {
         }
     }
     assert_eq!(seen.len(), 20_000);
+    // A cursor belongs to its list.
+    make(&client, "others", "text");
+    let cursor = path.rsplit_once("cursor=").expect("the list has several pages").1;
+    let other = client.get(&format!("/v1/lists/others/values?cursor={cursor}"));
+    assert_eq!((other.status, other.text("field")), (400, "cursor"), "{other:?}");
 }

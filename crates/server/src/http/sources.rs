@@ -173,8 +173,13 @@ impl Past for Running {
 
 impl Running {
     async fn install_policy(&self, by: Installer, bundle: Bundle) -> Result<Installed, Failure> {
-        let compiling =
-            tokio::task::spawn_blocking(move || engine::check_policy(&bundle).map(|policy| (policy, bundle)));
+        // One after the other, because the tests of a policy may take seconds.
+        let compiling = self
+            .0
+            .shared()
+            .readers
+            .policies
+            .run(move |_asker| engine::check_policy(&bundle).map(|policy| (policy, bundle)));
         let compiled = compiling.await.map_err(|_panicked| Unavailable::Failed)?;
         let (policy, bundle) = compiled.map_err(Problem::invalid_policy)?;
         let policy = Arc::new(policy);

@@ -213,8 +213,9 @@ impl Loading {
         let rest = shape.values.get(1..).unwrap_or_default();
         let holds: f32 = rest.iter().product();
         #[expect(clippy::cast_precision_loss, reason = "a row has few numbers")]
-        let fits = rest.iter().any(|length| *length <= 0.0) || (holds - length as f32).abs() < 0.5;
-        if fits || matches!(shape.values.as_slice(), [only] if *only < 0.0 || (only - length as f32).abs() < 0.5) {
+        let holds_row = |holds: f32| (holds - length as f32).abs() < 0.5;
+        let fits = rest.iter().any(|length| *length <= 0.0) || holds_row(holds);
+        if fits || matches!(shape.values.as_slice(), [only] if *only < 0.0 || holds_row(*only)) {
             Ok(value)
         } else {
             Err(operator.error(format!("it makes rows of {holds} numbers from rows of {length}")))

@@ -53,7 +53,9 @@ impl Service<Request<Incoming>> for Watched {
         let has_body = !request.body().is_end_stream();
         let in_progress = Connection::begin(&self.connection, has_body);
         // A client that asks first whether to send the body would get the permission as soon as somebody reads it.
-        let left = (has_body && !request.headers().contains_key(header::EXPECT)).then(Left::default);
+        // HTTP/2 needs none of this, because each request has a stream of its own.
+        let keeps = has_body && !self.connection.is_multiplexed() && !request.headers().contains_key(header::EXPECT);
+        let left = keeps.then(Left::default);
         let mut request = request.map(|body| Received {
             body: Some(body),
             connection: Arc::clone(&self.connection),
