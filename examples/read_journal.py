@@ -319,7 +319,7 @@ class Plain(Bytes):
 
     def failure(self):
         named = lambda kind: lambda: {kind: self.text()}
-        part = self.choice((named("stream"), named("model"), named("rule"), lambda: {"leg": self.varint()}))()
+        part = self.choice((named("stream"), named("model"), named("rule"), lambda: {"leg": self.varint()}, lambda: "score"))()
         cause = self.choice(FAILURES)
         if cause in ("missing", "negative_amount"):
             return {**part, cause: self.text() if cause == "missing" else self.zigzag()}

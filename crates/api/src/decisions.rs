@@ -208,7 +208,8 @@ pub(crate) struct Reason {
     failure: Option<Failure>,
 }
 
-/// A part of the policy that could not be computed for a payment. It names a rule, a model, a stream or a leg.
+/// A part of the policy that could not be computed for a payment. It names a rule, a model, a stream or a leg. If it names none of them, it is
+/// `decision.score`, which makes one score of those of the models.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct Failure {
     /// The name of the rule.
@@ -240,6 +241,7 @@ impl From<&policy::Failure> for Failure {
             Part::Model(name) => Self { model: Some(name.to_string()), ..none },
             Part::Stream(name) => Self { stream: Some(name.to_string()), ..none },
             Part::Leg(number) => Self { leg: Some(*number), ..none },
+            Part::Score => none,
         }
     }
 }

@@ -278,7 +278,9 @@ fn explained(
         occurred_at: if decided.late { at.decided_at } else { at.occurred_at },
         attributes: &attributes,
     };
-    let stored = Stored { facts, features: &features };
+    let models: Vec<(ModelIdx, Option<f64>)> =
+        decided.models.iter().map(|(number, probability)| (ModelIdx::new(*number), *probability)).collect();
+    let stored = Stored { facts, features: &features, models: &models };
     let explanations = policy.explain_stored(&stored);
     let models = decided.models.iter().map(|model| {
         let answer = explanations.iter().find(|explained| explained.model == ModelIdx::new(model.0));

@@ -24,6 +24,7 @@ pub(crate) fn compile(draft: Draft<'_>, digest: Digest) -> Option<Policy> {
     draft.streams.iter().for_each(|(position, stream)| compiler.stream(StreamIdx::at(position), stream));
     let types = compiler.features();
     compiler.models();
+    compiler.score();
     compiler.rules();
     compiler.costs();
     let plans = compiler.scopes.into_iter().map(|scope| scope.map(|scope| scope.plan)).collect::<Option<Vec<_>>>();
@@ -62,7 +63,7 @@ struct Compiler<'a> {
     draft: &'a Draft<'a>,
     /// One per payment type. `None` for a type with problems.
     scopes: Vec<Option<Scope<'a>>>,
-    /// Names of features that have no type because they have problems. Expressions that read them are not reported too.
+    /// Names of features that have no type because they have problems, and of models with problems. Expressions that read them are not reported too.
     broken: Vec<String>,
 }
 
@@ -79,7 +80,8 @@ impl<'a> Compiler<'a> {
     fn new(draft: &'a Draft<'a>) -> Self {
         let scope = |position| Some(Scope::new(draft, &draft.payments.get(position)?.spec));
         let scopes = (0..draft.payments.len()).map(scope).collect();
-        let broken = draft.features.broken().map(|name| format!("features.{name}")).collect();
+        let features = draft.features.broken().map(|name| format!("features.{name}"));
+        let broken = features.chain(draft.models.broken().map(|name| format!("models.{name}"))).collect();
         Self { draft, scopes, broken }
     }
 
@@ -367,6 +369,27 @@ impl<'a> Compiler<'a> {
                 let programs = self.compile(input, &model.payments, &number);
                 self.push(programs, |plan, program| plan.models.iter_mut().last().expect(ASKS).inputs.push(program));
             }
+            // What is compiled after this can read the model: later models, the score, and rules.
+            let path = format!("models.{}", self.draft.models.name(position));
+            for payment in &model.payments {
+                if let Some(scope) = self.scopes.get_mut(payment.get()).and_then(Option::as_mut) {
+                    scope.schema.declare(&path, Type::Double, true);
+                }
+            }
+        }
+    }
+
+    /// Compiles what makes one probability of those of the models.
+    fn score(&mut self) {
+        for (source, payments) in &self.draft.scores {
+            let with_models =
+                |payment: &&PaymentTypeIdx| self.draft.models.iter().any(|(_, model)| model.payments.contains(payment));
+            let payments: Vec<_> = match payments {
+                Some(payment) => vec![*payment],
+                None => self.draft.every_payment().iter().filter(with_models).copied().collect(),
+            };
+            let programs = self.compile(source, &payments, &[Type::Double]);
+            self.push(programs, |plan, program| plan.score = Some(program));
         }
     }
 
@@ -432,6 +455,12 @@ impl<'a> Scope<'a> {
             };
             schema.declare_list(draft.lists.name(position), of);
         }
+        for (position, model) in draft.models.iter() {
+            if model.payments.iter().any(|payment| draft.payments.name(payment.get()) == spec.name.as_str()) {
+                let path = format!("models.{}", draft.models.name(position));
+                schema.declared_later(path, "rules, `decision.score` and models further down");
+            }
+        }
         let ledger = draft.ledgers.get(spec.ledger.get());
         let plan = CompiledType {
             type_name: spec.name.clone(),
@@ -442,6 +471,7 @@ impl<'a> Scope<'a> {
             features: Vec::new(),
             slots: Vec::new(),
             models: Vec::new(),
+            score: None,
             rules: Vec::new(),
             amounts: Vec::new(),
         };

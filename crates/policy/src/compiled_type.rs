@@ -35,7 +35,7 @@ pub(crate) enum BuiltIn {
 pub(crate) struct CompiledType {
     pub(crate) type_name: Name,
     pub(crate) asset: Box<str>,
-    /// Number of attributes of the type. The slots of features follow those of attributes.
+    /// Number of attributes of the type. The slots of features follow those of attributes, and those of models follow them.
     pub(crate) attributes: usize,
     pub(crate) streams: Vec<StreamPlan>,
     /// The windows that features read, each once.
@@ -45,6 +45,8 @@ pub(crate) struct CompiledType {
     /// that it reads.
     pub(crate) slots: Vec<usize>,
     pub(crate) models: Vec<ModelPlan>,
+    /// What makes one probability of those of the models. Without it, the highest one counts.
+    pub(crate) score: Option<Program>,
     pub(crate) rules: Vec<RulePlan>,
     pub(crate) amounts: Vec<Program>,
 }
@@ -132,7 +134,7 @@ pub(crate) struct RulePlan {
     pub(crate) then: RuleEffect,
 }
 
-/// A payment with the features that are computed so far, as expressions see them.
+/// A payment with the features and the answers of models that are computed so far, as expressions see them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Payment<'a> {
     pub(crate) plan: &'a CompiledType,
@@ -140,6 +142,8 @@ pub(crate) struct Payment<'a> {
     /// The amount, if expressions can calculate with it.
     pub(crate) amount: Option<i64>,
     pub(crate) features: &'a [(FeatureIdx, FeatureValue)],
+    /// In the order of the plan.
+    pub(crate) models: &'a [(ModelIdx, Option<f64>)],
     pub(crate) lists: Lists<'a>,
 }
 
@@ -168,7 +172,10 @@ impl Row for Payment<'_> {
         let attribute = slot.checked_sub(BUILT_IN.len())?;
         match attribute.checked_sub(self.plan.attributes) {
             None => self.facts.attributes.get(attribute)?.as_ref().map(attribute_value),
-            Some(slot) => feature_value(&self.features.get(*self.plan.slots.get(slot)?)?.1),
+            Some(slot) => match slot.checked_sub(self.plan.slots.len()) {
+                None => feature_value(&self.features.get(*self.plan.slots.get(slot)?)?.1),
+                Some(model) => self.models.get(model)?.1.map(Value::Double),
+            },
         }
     }
 

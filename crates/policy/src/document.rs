@@ -47,6 +47,8 @@ pub(crate) struct Draft<'d> {
     pub(crate) models: Section<ModelDraft>,
     pub(crate) rules: Vec<Option<RuleDraft>>,
     pub(crate) thresholds: Thresholds,
+    /// What makes one probability of those of the models: for the payment type, or for all types with models.
+    pub(crate) scores: Vec<(Source, Option<PaymentTypeIdx>)>,
     pub(crate) positive_labels: Vec<String>,
     pub(crate) file_mapping: Option<FileMapping>,
     pub(crate) tests: Vec<PolicyTest>,
@@ -86,7 +88,8 @@ impl<'d> Draft<'d> {
             reasons: judgement::reasons(&mut table),
             models: Section::empty("model"),
             rules: Vec::new(),
-            thresholds: judgement::thresholds(&mut table),
+            thresholds: Thresholds::default(),
+            scores: Vec::new(),
             positive_labels: judgement::positive_labels(&mut table),
             file_mapping: None,
             tests: Vec::new(),
@@ -95,6 +98,7 @@ impl<'d> Draft<'d> {
         draft.streams = streams::streams(&mut table, &draft);
         draft.features = streams::features(&mut table, &draft);
         draft.models = judgement::models(&mut table, &draft, bundle);
+        (draft.thresholds, draft.scores) = judgement::decision(&mut table, &draft);
         draft.rules = judgement::rules(&mut table, &draft);
         draft.file_mapping = file::file_mapping(&mut table, &draft);
         draft.tests = policy_tests::tests(&mut table, &draft);
@@ -103,7 +107,7 @@ impl<'d> Draft<'d> {
         draft
     }
 
-    fn every_payment(&self) -> Vec<PaymentTypeIdx> {
+    pub(crate) fn every_payment(&self) -> Vec<PaymentTypeIdx> {
         (0..self.payments.len()).map(PaymentTypeIdx::at).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! Evaluates one payment: streams, features, models, rules, thresholds, legs, in this order.
+//! Evaluates one payment: streams, features, models, score, rules, thresholds, legs, in this order.
 
 use features::Window;
 use types::{Amount, Name, Timestamp, Token};
@@ -35,7 +35,7 @@ impl Policy {
         let amount = i64::try_from(facts.amount.get()).ok();
 
         let mut judgement = Judgement::new(self.thresholds(), &self.codes);
-        let mut payment = Payment { plan, facts, amount, features: &[], lists: Lists(history) };
+        let mut payment = Payment { plan, facts, amount, features: &[], models: &[], lists: Lists(history) };
         let streams: Vec<_> = plan.streams.iter().map(|stream| StreamNow::of(stream, &payment)).collect();
         for (stream, now) in plan.streams.iter().zip(&streams) {
             if let Err(error) = now.record {
@@ -46,8 +46,17 @@ impl Policy {
         }
         let features = features_now(&payment, &streams, history);
         payment.features = &features;
-        let models: Vec<_> =
-            plan.models.iter().map(|model| (model.model, self.probability(model, &payment, &mut judgement))).collect();
+        let mut models = Vec::with_capacity(plan.models.len());
+        for model in &plan.models {
+            let payment = Payment { models: &models, ..payment };
+            let probability = self.probability(model, &payment, &mut judgement);
+            models.push((model.model, probability));
+        }
+        payment.models = &models;
+        judgement.model_score = match &plan.score {
+            None => models.iter().filter_map(|(_, found)| *found).map(Score::of_probability).max().unwrap_or_default(),
+            Some(program) => self.model_score(program, &payment, &mut judgement),
+        };
         for rule in &plan.rules {
             match rule.when.eval_bool(&payment) {
                 Ok(true) => judgement.rule(&rule.name, &rule.then),
@@ -75,14 +84,23 @@ impl Policy {
             .map_err(|error| self.cause(error, payment))
             .and_then(|inputs| model.probability(&inputs).ok_or(FailureCause::NoProbability));
         match probability {
-            Ok(probability) => {
-                judgement.model_score = judgement.model_score.max(Score::of_probability(probability));
-                Some(probability)
-            }
+            Ok(probability) => Some(probability),
             Err(cause) => {
                 let spec = self.models().get(plan.model.get()).expect("POL-4: a plan names models of its policy");
                 judgement.model_failed(Failure { part: Part::Model(spec.name.clone()), cause });
                 None
+            }
+        }
+    }
+
+    /// The score that the policy makes of its models. One that cannot be computed counts as a model that gives no number.
+    fn model_score(&self, program: &Program, payment: &Payment<'_>, judgement: &mut Judgement<'_>) -> Score {
+        let probability = program.eval_number(payment).map_err(|error| self.cause(error, payment));
+        match probability.and_then(|found| if found.is_nan() { Err(FailureCause::NoProbability) } else { Ok(found) }) {
+            Ok(probability) => Score::of_probability(probability),
+            Err(cause) => {
+                judgement.model_failed(Failure { part: Part::Score, cause });
+                Score::default()
             }
         }
     }
@@ -124,18 +142,24 @@ impl Policy {
         }
     }
 
-    /// The name of the attribute or feature whose value is in `slot`. Nothing else can be missing.
+    /// The name of the attribute, feature or model whose value is in `slot`. Nothing else can be missing.
     fn path(&self, slot: Slot, payment: &Payment<'_>) -> String {
         let spec = self.payment_types().get(payment.facts.payment_type.get());
         let attributes = spec.map_or(&[][..], |spec| &spec.attributes);
         let number = usize::from(slot.0).saturating_sub(BUILT_IN.len());
         match number.checked_sub(attributes.len()) {
             None => attributes.get(number).map_or_else(String::new, |attribute| format!("payment.{}", attribute.name)),
-            Some(number) => {
-                let plan = payment.plan.slots.get(number).and_then(|place| payment.plan.features.get(*place));
-                let feature = plan.and_then(|plan| self.features().get(plan.feature.get()));
-                feature.map_or_else(String::new, |feature| format!("features.{}", feature.name))
-            }
+            Some(number) => match number.checked_sub(payment.plan.slots.len()) {
+                None => {
+                    let plan = payment.plan.slots.get(number).and_then(|place| payment.plan.features.get(*place));
+                    let feature = plan.and_then(|plan| self.features().get(plan.feature.get()));
+                    feature.map_or_else(String::new, |feature| format!("features.{}", feature.name))
+                }
+                Some(number) => {
+                    let model = payment.plan.models.get(number).and_then(|plan| self.models().get(plan.model.get()));
+                    model.map_or_else(String::new, |model| format!("models.{}", model.name))
+                }
+            },
         }
     }
 }

@@ -59,7 +59,7 @@ pub trait WindowSource {
 pub struct Evaluation {
     /// The strictest verdict that anything asked for.
     pub verdict: Verdict,
-    /// The highest model score plus the scores of rules, clamped to 0..=1000.
+    /// The score of the models, which is the highest one or what `decision.score` makes of them, plus the scores of rules, clamped to 0..=1000.
     pub score: Score,
     /// What led to the verdict and the score: first failures before any rule, then rules in their order, then
     /// thresholds.
@@ -160,6 +160,8 @@ pub enum Part {
     Rule(Name),
     /// The position of the leg in the payment type, from 0.
     Leg(u16),
+    /// What makes one score of those of the models.
+    Score,
 }
 
 impl fmt::Display for Part {
@@ -169,6 +171,7 @@ impl fmt::Display for Part {
             Self::Model(name) => write!(f, "models.{name}"),
             Self::Rule(name) => write!(f, "rule {name}"),
             Self::Leg(number) => write!(f, "legs[{number}]"),
+            Self::Score => f.write_str("decision.score"),
         }
     }
 }

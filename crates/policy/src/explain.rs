@@ -144,17 +144,25 @@ pub struct Stored<'a> {
     pub facts: Facts<'a>,
     /// Those of the payment's [`Evaluation`](crate::Evaluation).
     pub features: &'a [(FeatureIdx, FeatureValue)],
+    /// Those of the payment's evaluation too. Expressions that read a model's probability read it here.
+    pub models: &'a [(ModelIdx, Option<f64>)],
 }
 
 impl Policy {
-    /// Explains the answers of all models of the payment's type, in order. `features` are those of the payment's
+    /// Explains the answers of all models of the payment's type, in order. `features` and `models` are those of the payment's
     /// [`Evaluation`](crate::Evaluation), so no history is needed, and the result is the same however much later. It takes
     /// a hundred times as long as the models themselves, so it does not belong on the engine's thread.
     ///
     /// # Panics
-    /// POL-1: if the facts do not fit the payment type, or the features are not those of the type, in order.
-    pub fn explain(&self, facts: &Facts<'_>, features: &[(FeatureIdx, FeatureValue)]) -> Vec<Explanation<'_>> {
-        let payment = self.decided(facts, features);
+    /// POL-1: if the facts do not fit the payment type, or the features or models are not those of the type, in order.
+    pub fn explain(
+        &self,
+        facts: &Facts<'_>,
+        features: &[(FeatureIdx, FeatureValue)],
+        models: &[(ModelIdx, Option<f64>)],
+    ) -> Vec<Explanation<'_>> {
+        let stored = Stored { facts: *facts, features, models };
+        let payment = self.decided(&stored);
         payment.plan.models.iter().map(|plan| self.explained(plan, &payment, None)).collect()
     }
 
@@ -163,7 +171,7 @@ impl Policy {
     /// # Panics
     /// As [`Policy::explain`].
     pub fn explain_stored(&self, stored: &Stored<'_>) -> Vec<Explanation<'_>> {
-        let payment = self.decided(&stored.facts, stored.features);
+        let payment = self.decided(stored);
         let seals = self.seals(stored);
         payment.plan.models.iter().map(|plan| self.explained(plan, &payment, Some(&seals))).collect()
     }
@@ -174,7 +182,7 @@ impl Policy {
     /// # Panics
     /// As [`Policy::explain`].
     pub fn trace(&self, stored: &Stored<'_>) -> Vec<RuleTrace<'_>> {
-        let payment = self.decided(&stored.facts, stored.features);
+        let payment = self.decided(stored);
         let seals = self.seals(stored);
         // Without the sealed values. A condition that holds or does not hold without a value does so whatever the value is, because only
         // a side of `&&` or `||` that decides, or the other branch of a choice, keeps a missing value from being the answer.
@@ -202,14 +210,18 @@ impl Policy {
         payment.plan.rules.iter().map(trace).collect()
     }
 
-    /// A payment that was decided, with all its features.
-    fn decided<'a>(&'a self, facts: &'a Facts<'a>, features: &'a [(FeatureIdx, FeatureValue)]) -> Payment<'a> {
+    /// A payment that was decided, with all its features and models.
+    fn decided<'a>(&'a self, stored: &'a Stored<'a>) -> Payment<'a> {
+        let Stored { facts, features, models } = stored;
         let position = facts.payment_type.get();
         let plan = self.plans.get(position).expect("POL-1: the payment type is one of this policy");
         assert_eq!(facts.attributes.len(), plan.attributes, "POL-1: one value per attribute of the type");
         let fits = plan.features.iter().map(|feature| feature.feature).eq(features.iter().map(|(feature, _)| *feature));
         assert!(fits, "POL-1: the features are those of the payment's type, in order");
-        Payment { plan, facts, amount: i64::try_from(facts.amount.get()).ok(), features, lists: Lists(&NoHistory) }
+        let fits = plan.models.iter().map(|model| model.model).eq(models.iter().map(|(model, _)| *model));
+        assert!(fits, "POL-1: the models are those of the payment's type, in order");
+        let amount = i64::try_from(facts.amount.get()).ok();
+        Payment { plan, facts, amount, features, models, lists: Lists(&NoHistory) }
     }
 
     /// What of a stored payment is sealed.

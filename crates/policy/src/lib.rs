@@ -6,7 +6,7 @@
 //! turns the [`Facts`] of a payment and the [`WindowSource`] of its entities into an [`Evaluation`]. It is a pure function,
 //! so the same payment gets the same answer on every machine. It does no I/O and uses no clock or randomness.
 //!
-//! An evaluation goes in this order: the streams that record the payment, features, models, rules, thresholds, legs.
+//! An evaluation goes in this order: the streams that record the payment, features, models, the score of the models, rules, thresholds, legs.
 //! Each feature is computed once. The verdict is the strictest one that rules, thresholds and failures ask for. A rule
 //! that fails for any reason other than a missing value always asks for a review, and so does a stream that cannot
 //! record the payment: neither is ever skipped silently. The codes of the system's own reasons are in [`reason`]; what
@@ -63,6 +63,18 @@
 //! (`feature_names`, one a line; `scripts/add_covers.py --columns` writes them) or from the graph's inputs if each has one
 //! column. A name that the model does not have, a column without an expression, and in a list a feature that has the name
 //! of another column, are problems.
+//!
+//! # Several models
+//!
+//! Rules, the inputs of later models and `decision.score` can read `models.<model>`: the probability that the model gave, a double from 0 to 1. It is missing if
+//! the model gave none. So a model can be asked only in rules, two models can be combined, and the answers of models can be inputs of another one further
+//! down in the document, the ensemble. A feature, a stream and a leg cannot read one.
+//!
+//! The score of the models is round(1000 · probability) of the highest one, unless `[decision]` has `score`: an expression that gives a probability, a double. A result
+//! below 0 or above 1 counts as 0 or 1. What is written once holds for every payment type that has models. If types differ, it is a table:
+//! `score = { card = "0.7 * models.fraud + 0.3 * models.takeover", transfer = "models.takeover" }`, and types that are not named take the highest.
+//! If it reads a model that gave no probability, `on_missing_feature` decides; if it has no value for another reason, `on_model_error` does. Both
+//! are then added to the reasons, and the score of the models counts as 0.
 //!
 //! # Explanations and reasons for customers
 //!

@@ -512,10 +512,21 @@ pub struct Thresholds {
     pub review_at: Option<u16>,
     /// A payment with this score or more is declined. Not below `review_at`.
     pub decline_at: Option<u16>,
-    /// What happens if a rule or model reads a missing feature or an absent attribute.
+    /// What happens if a rule or model reads something that is missing: a feature, an attribute, or the answer of a model.
     pub on_missing_feature: OnFailure,
     /// What happens if a model gives no number.
     pub on_model_error: OnFailure,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            review_at: None,
+            decline_at: None,
+            on_missing_feature: OnFailure::Review,
+            on_model_error: OnFailure::Review,
+        }
+    }
 }
 
 /// What a failure does to a payment.

@@ -446,6 +446,7 @@ fn encode_failure(failure: &Failure, into: &mut Encoder) {
             into.u8(3);
             into.varint(*number);
         }
+        Part::Score => into.u8(4),
     }
     match &failure.cause {
         FailureCause::Missing(path) => {
@@ -472,6 +473,7 @@ fn decode_failure(from: &mut Decoder<'_>) -> Result<Failure, DecodeError> {
         1 => Part::Model(decode_name(from)?),
         2 => Part::Rule(decode_name(from)?),
         3 => Part::Leg(from.varint()?),
+        4 => Part::Score,
         other => return Err(DecodeError::Unknown { what: "part of a policy", value: u64::from(other) }),
     };
     let cause = match from.u8()? {

@@ -14,6 +14,8 @@ pub struct Schema {
     slots: HashMap<String, Slot>,
     entity_names: Vec<String>,
     lists: Vec<(String, Type)>,
+    /// Names that are declared later, each with who can read them.
+    later: Vec<(String, &'static str)>,
 }
 
 #[derive(Debug, Clone)]
@@ -25,7 +27,13 @@ struct Declared {
 
 impl Schema {
     pub fn new() -> Self {
-        Self { names: Vec::new(), slots: HashMap::new(), entity_names: Vec::new(), lists: Vec::new() }
+        Self {
+            names: Vec::new(),
+            slots: HashMap::new(),
+            entity_names: Vec::new(),
+            lists: Vec::new(),
+            later: Vec::new(),
+        }
     }
 
     /// Adds a list with values of this type, which is [`Type::Text`] or a kind of entity.
@@ -46,6 +54,11 @@ impl Schema {
             Some(near) => format!("the policy declares no list '{shown}'; did you mean '{near}'?"),
             None => format!("the policy declares no list '{shown}'; declare it under [lists]"),
         }
+    }
+
+    /// Tells who can read the name `path`, for messages about what cannot read it because it is compiled before [`Schema::declare`].
+    pub fn declared_later(&mut self, path: String, readers: &'static str) {
+        self.later.push((path, readers));
     }
 
     /// Sets the names of the entity kinds for messages: the kind of `Type::Entity(i)` is the i-th of `names`.
@@ -121,6 +134,9 @@ impl Schema {
 
     /// The message for a `path` that is not declared, with the nearest declared name.
     pub(super) fn unknown(&self, path: &str) -> String {
+        if let Some((_, readers)) = self.later.iter().find(|(known, _)| known == path) {
+            return format!("'{path}' is computed later, only {readers} can read it");
+        }
         let inside = self.names.iter().find(|declared| is_inside(&declared.path, path));
         if let Some(declared) = inside {
             return format!("'{path}' is a group of names, not a value; one of them is '{}'", declared.path);

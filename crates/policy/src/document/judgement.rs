@@ -286,15 +286,15 @@ fn yes(value: &DeValue<'_>) -> Result<(), String> {
     if flag(value)? { Ok(()) } else { Err("is false, expected true".to_owned()) }
 }
 
-pub(super) fn thresholds(document: &mut Table<'_>) -> Thresholds {
+/// Reads `[decision]`: what turns the scores of models and rules into a verdict, and what makes one score of those of the models.
+pub(super) fn decision(
+    document: &mut Table<'_>,
+    draft: &Draft<'_>,
+) -> (Thresholds, Vec<(Source, Option<PaymentTypeIdx>)>) {
     let words = [("review", OnFailure::Review), ("approve", OnFailure::Approve), ("decline", OnFailure::Decline)];
-    let mut thresholds = Thresholds {
-        review_at: None,
-        decline_at: None,
-        on_missing_feature: OnFailure::Review,
-        on_model_error: OnFailure::Review,
-    };
-    let Some(mut table) = document.node("decision").and_then(Node::table) else { return thresholds };
+    let mut thresholds = Thresholds::default();
+    let Some(mut table) = document.node("decision").and_then(Node::table) else { return (thresholds, Vec::new()) };
+    let scores = table.node("score").map_or_else(Vec::new, |node| scores(node, draft));
     let score = whole::<u16>(0..=i64::from(SCORE_MAX));
     let review_at = table.get("review_at", &score);
     let decline_at = table.get("decline_at", &score);
@@ -309,7 +309,21 @@ pub(super) fn thresholds(document: &mut Table<'_>) -> Thresholds {
     table.finish();
     thresholds.review_at = review_at.map(|score| score.value);
     thresholds.decline_at = decline_at.map(|score| score.value);
-    thresholds
+    (thresholds, scores)
+}
+
+/// Reads one expression for all payment types that have models, or a table with one for each of some payment types.
+fn scores(node: Node<'_>, draft: &Draft<'_>) -> Vec<(Source, Option<PaymentTypeIdx>)> {
+    if !node.is_table() {
+        return node.read(source).map(|source| (source, None)).into_iter().collect();
+    }
+    let entries = node.entries().unwrap_or_default().into_iter();
+    entries
+        .filter_map(|(payment, node)| {
+            let payment = draft.payments.find(&payment, draft.problems).map(PaymentTypeIdx::at);
+            Some((node.read(source)?, Some(payment?)))
+        })
+        .collect()
 }
 
 /// Reads the label values that count as fraud, by default `fraud` and `chargeback`.

@@ -1,6 +1,7 @@
 //! Broken documents and the exact messages that their authors get.
 
 mod expressions;
+mod models;
 mod parts;
 mod policy_tests;
 mod reasons;
@@ -165,7 +166,7 @@ fn keys_are_known_and_complete() {
         "[decision]",
         "[decisions]",
         &expect![[r#"
-            policy.toml:55:2: decisions: unknown key, expected one of name, description, ledgers, entities, accounts, lists, reasons, decision, labels, payments, streams, features, models, rules, file, tests; did you mean `decision`?
+            policy.toml:55:2: decisions: unknown key, expected one of name, description, ledgers, entities, accounts, lists, reasons, labels, payments, streams, features, models, decision, rules, file, tests; did you mean `decision`?
         "#]],
     );
     check(

@@ -1,6 +1,7 @@
 //! Payments that are judged by the example policy, with a history that gives the answers of the test.
 
 mod explanation;
+mod models;
 mod values;
 
 use std::cell::RefCell;

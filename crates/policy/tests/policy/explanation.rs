@@ -52,7 +52,7 @@ fn with<T>(policy: &Policy, read: impl FnOnce(&Stored<'_>) -> T) -> T {
             (policy::FeatureIdx::new(number), value)
         })
         .collect();
-    read(&Stored { facts, features: &features })
+    read(&Stored { facts, features: &features, models: &[(policy::ModelIdx::new(0), Some(0.25))] })
 }
 
 #[track_caller]
@@ -83,6 +83,8 @@ fn a_rule_over_what_is_stored_in_the_clear_has_its_outcome_again() {
     // Whether there is an entity is known, but not which one.
     check("has(payment.merchant) && !has(payment.device)", &RuleOutcome::Held);
     check("payment.device == 'd'", &RuleOutcome::NoValue(policy::FailureCause::Missing("payment.device".into())));
+    // The answers of models are stored.
+    check("models.fraud == 0.25", &RuleOutcome::Held);
 }
 
 #[test]

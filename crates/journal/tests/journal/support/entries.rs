@@ -236,7 +236,12 @@ fn identity() -> impl Strategy<Value = IdentityFact> {
 }
 
 fn reason() -> impl Strategy<Value = Reason> {
-    let part = prop_oneof![name().prop_map(Part::Rule), name().prop_map(Part::Model), any::<u16>().prop_map(Part::Leg)];
+    let part = prop_oneof![
+        name().prop_map(Part::Rule),
+        name().prop_map(Part::Model),
+        any::<u16>().prop_map(Part::Leg),
+        Just(Part::Score)
+    ];
     let cause = prop_oneof![
         Just(FailureCause::DivisionByZero),
         Just(FailureCause::NotFound),

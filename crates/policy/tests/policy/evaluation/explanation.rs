@@ -12,7 +12,7 @@ fn a_score_is_divided_among_the_inputs_of_its_model_long_after_the_decision() {
     let attributes = card_attributes();
     let evaluation = card(&policy, &attributes, records(3, 1000, 0));
     let explained = |minor| {
-        let explanations = policy.explain(&facts(minor, &attributes), &evaluation.features);
+        let explanations = policy.explain(&facts(minor, &attributes), &evaluation.features, &evaluation.models);
         let [explanation] = explanations.as_slice() else { panic!("one model, but {explanations:?}") };
         let explained = explanation.answer.clone().expect("an explanation");
         let inputs = explained.inputs.iter().map(|input| {
@@ -43,7 +43,7 @@ fn a_model_that_was_not_asked_is_not_explained() {
     let policy = with_model(&[0.03, 0.0, 0.0]);
     let attributes = card_attributes();
     let evaluation = card(&policy, &attributes, Err(Missing::UnknownStream));
-    let explanations = policy.explain(&facts(2000, &attributes), &evaluation.features);
+    let explanations = policy.explain(&facts(2000, &attributes), &evaluation.features, &evaluation.models);
     let cause = FailureCause::Missing("features.customer_spend_1d".into());
     assert_eq!(explanations[0].answer, Err(NotExplained::Input(cause)));
     assert_eq!(evaluation.models[0].1, None);
@@ -52,5 +52,5 @@ fn a_model_that_was_not_asked_is_not_explained() {
 #[test]
 #[should_panic(expected = "POL-1: the features are those of the payment's type, in order")]
 fn features_of_another_type_are_a_bug() {
-    let _ = with_model(&[0.0; 3]).explain(&facts(2000, &card_attributes()), &[]);
+    let _ = with_model(&[0.0; 3]).explain(&facts(2000, &card_attributes()), &[], &[]);
 }
