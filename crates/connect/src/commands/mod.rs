@@ -8,6 +8,7 @@ mod kafka;
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use api::IdempotencyKey;
 use api::routes::JSON_BYTES_MAX;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use types::Name;
 
 use crate::target::Fault;
 
@@ -80,10 +82,10 @@ pub struct Place {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
     /// The path of the API.
-    pub path: &'static str,
+    pub path: Cow<'static, str>,
     /// The body of the request, exactly as the message has it.
     pub body: String,
-    /// The payment that it is about. Commands about the same payment keep their order.
+    /// The payment or list that it is about. Commands about the same one keep their order.
     pub about: String,
     /// The header `Idempotency-Key`, for commands without an id of their own.
     pub idempotency_key: Option<String>,
@@ -97,6 +99,12 @@ struct Envelope<'m> {
     payment: Option<&'m RawValue>,
     #[serde(borrow)]
     label: Option<&'m RawValue>,
+    /// The name of a list.
+    list: Option<String>,
+    #[serde(borrow)]
+    add: Option<&'m RawValue>,
+    #[serde(borrow)]
+    remove: Option<&'m RawValue>,
     /// The key of a label.
     idempotency_key: Option<String>,
 }
@@ -118,21 +126,33 @@ impl Command {
     /// # Errors
     /// When the message is no command. The text says what was found and what was expected.
     pub fn read(message: &Message) -> Result<Self, String> {
-        const EXPECTED: &str = "expected {\"payment\": {…}} or {\"label\": {…}}";
+        const EXPECTED: &str = "expected {\"payment\": {…}}, {\"label\": {…}}, {\"list\": \"…\", \"add\": {…}} or {\"list\": \"…\", \"remove\": {…}}";
         let bytes = message.body.len();
         if bytes > JSON_BYTES_MAX {
             return Err(format!("found {bytes} bytes, expected at most {JSON_BYTES_MAX}"));
         }
         let envelope: Envelope<'_> =
             serde_json::from_slice(&message.body).map_err(|error| format!("{error}, {EXPECTED}"))?;
-        match envelope {
-            Envelope { payment: Some(payment), label: None, idempotency_key: None } => {
+        let Envelope { payment, label, list, add, remove, idempotency_key } = envelope;
+        let command = |path: Cow<'static, str>, body: &RawValue, about: String, idempotency_key| {
+            Ok(Self { path, body: body.get().to_owned(), about, idempotency_key })
+        };
+        // The name becomes a part of the path.
+        if let Some(list) = &list {
+            list.parse::<Name>().map_err(|why| format!("the list {list:?}: {why}"))?;
+        }
+        if idempotency_key.is_some() && label.is_none() {
+            return Err("found an `idempotency_key`, expected it beside `label` only: a payment has an id, and a change of a list has no effect \
+                        if it comes again"
+                .to_owned());
+        }
+        match (payment, label, list, add, remove) {
+            (Some(payment), None, None, None, None) => {
                 let PaymentId { id } = serde_json::from_str(payment.get())
                     .map_err(|error| format!("{error} in `payment`, expected an `id` that is a string"))?;
-                let body = payment.get().to_owned();
-                Ok(Self { path: "/v1/payments", body, about: about(id), idempotency_key: None })
+                command("/v1/payments".into(), payment, about(id), None)
             }
-            Envelope { payment: None, label: Some(label), idempotency_key } => {
+            (None, Some(label), None, None, None) => {
                 let LabelOf { payment } = serde_json::from_str(label.get())
                     .map_err(|error| format!("{error} in `label`, expected a `payment` that is a string"))?;
                 // Without a key, the server would record the label again if the message comes again.
@@ -140,16 +160,22 @@ impl Command {
                     .or_else(|| message.name.clone())
                     .ok_or("found neither an `idempotency_key` nor an id of the message, expected one of them")?;
                 key.parse::<IdempotencyKey>().map_err(|why| format!("the idempotency key {key:?}: {why}"))?;
-                let body = label.get().to_owned();
-                Ok(Self { path: "/v1/labels", body, about: about(payment), idempotency_key: Some(key) })
+                command("/v1/labels".into(), label, about(payment), Some(key))
             }
-            Envelope { payment: Some(_), label: None, idempotency_key: Some(_) } => {
-                Err("found an `idempotency_key` beside `payment`, expected it beside `label` only: a payment has an id"
-                    .to_owned())
+            (None, None, Some(list), Some(values), None) => {
+                command(format!("/v1/lists/{list}/values").into(), values, of_list(&list), None)
             }
-            Envelope { .. } => Err(format!("found none or several commands, {EXPECTED}")),
+            (None, None, Some(list), None, Some(values)) => {
+                command(format!("/v1/lists/{list}/remove-values").into(), values, of_list(&list), None)
+            }
+            _ => Err(format!("found none or several commands, {EXPECTED}")),
         }
     }
+}
+
+/// What commands about a list are about. No payment has such an id.
+fn of_list(list: &str) -> String {
+    format!("list {list}")
 }
 
 /// The same text for the same payment, however its id was written.
@@ -195,7 +221,7 @@ mod tests {
     #[test]
     fn a_payment_is_sent_as_it_arrived() {
         let command = read(r#"{"payment": {"id": "7",  "amount": "1.50"}}"#).expect("a command");
-        assert_eq!((command.path, command.about.as_str()), ("/v1/payments", SEVEN));
+        assert_eq!((&*command.path, command.about.as_str()), ("/v1/payments", SEVEN));
         assert_eq!(command.body, r#"{"id": "7",  "amount": "1.50"}"#);
         assert_eq!(command.idempotency_key, None, "its id says that it is the same");
     }
@@ -203,7 +229,7 @@ mod tests {
     #[test]
     fn a_label_has_a_key() {
         let command = read(r#"{"label": {"payment": "7", "label": "fraud"}}"#).expect("a command");
-        assert_eq!((command.path, command.about.as_str()), ("/v1/labels", SEVEN));
+        assert_eq!((&*command.path, command.about.as_str()), ("/v1/labels", SEVEN));
         assert_eq!(command.idempotency_key.as_deref(), Some("topic/0/7"));
         let command = read(r#"{"label": {"payment": "7"}, "idempotency_key": "a"}"#).expect("a command");
         assert_eq!(command.idempotency_key.as_deref(), Some("a"));
@@ -212,15 +238,33 @@ mod tests {
     }
 
     #[test]
+    fn values_are_added_to_a_list_and_removed() {
+        let command = read(r#"{"list": "blocked", "add": {"values": [{"value": "d1"}]}}"#).expect("a command");
+        assert_eq!((&*command.path, command.about.as_str()), ("/v1/lists/blocked/values", "list blocked"));
+        assert_eq!(command.body, r#"{"values": [{"value": "d1"}]}"#);
+        let command = read(r#"{"list": "blocked", "remove": {"values": ["d1"]}}"#).expect("a command");
+        assert_eq!((&*command.path, command.about.as_str()), ("/v1/lists/blocked/remove-values", "list blocked"));
+        assert_eq!(command.idempotency_key, None);
+    }
+
+    #[test]
     fn other_messages_are_no_commands() {
         for (body, expected) in [
-            ("", "expected {\"payment\": {…}} or {\"label\": {…}}"),
+            ("", "expected {\"payment\": {…}}, {\"label\": {…}}, {\"list\""),
             ("{}", "found none or several commands"),
             (r#"{"payment": {"id": "1"}, "label": {}}"#, "found none or several commands"),
+            (r#"{"list": "a"}"#, "found none or several commands"),
+            (r#"{"add": {}}"#, "found none or several commands"),
+            (r#"{"list": "a", "add": {}, "remove": {}}"#, "found none or several commands"),
+            (r#"{"list": "../payments", "add": {}}"#, "the list \"../payments\": "),
             (r#"{"refund": {}}"#, "unknown field `refund`"),
             (r#"{"payment": {"id": 7}}"#, "in `payment`, expected an `id` that is a string"),
             (r#"{"label": {"label": "fraud"}}"#, "missing field `payment`"),
-            (r#"{"payment": {"id": "1"}, "idempotency_key": "a"}"#, "found an `idempotency_key` beside `payment`"),
+            (
+                r#"{"payment": {"id": "1"}, "idempotency_key": "a"}"#,
+                "found an `idempotency_key`, expected it beside `label` only",
+            ),
+            (r#"{"list": "a", "add": {}, "idempotency_key": "a"}"#, "expected it beside `label` only"),
         ] {
             let error = read(body).expect_err(expected);
             assert!(error.contains(expected), "{error}");

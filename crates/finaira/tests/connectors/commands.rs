@@ -59,7 +59,7 @@ trait Broker {
     fn dead_letters(&self) -> Vec<(String, String)>;
 }
 
-/// The messages of a round: payments, a label for the first of them, one that is no command, and a payment whose id is taken.
+/// The messages of a round: payments, a label for the first of them, a value for a list, one that is no command, and a payment whose id is taken.
 fn messages(round: u128) -> Vec<String> {
     let first = 1_000_000 + round * PAYMENTS;
     let body =
@@ -67,6 +67,8 @@ fn messages(round: u128) -> Vec<String> {
     let mut messages: Vec<String> =
         (first..first + PAYMENTS).map(|id| json!({"payment": body(id, 100)}).to_string()).collect();
     messages.push(json!({"label": {"payment": first.to_string(), "label": "fraud"}}).to_string());
+    let add = json!({"values": [{"value": format!("value {round}")}]});
+    messages.push(json!({"list": "seen", "add": add}).to_string());
     messages.push(format!("{{\"order\": {round}}}"));
     messages.push(json!({"payment": body(first, 999)}).to_string());
     messages
@@ -75,6 +77,8 @@ fn messages(round: u128) -> Vec<String> {
 fn each_has_one_effect(broker: &impl Broker, settings: &str) {
     let scene =
         Scene::with(&format!("[[commands]]\nname = \"tried\"\ntenant = \"main\"\nin_flight = 16\n{settings}"), 51);
+    let list = json!({"name": "seen", "holds": "text", "purpose": "watch"});
+    assert_eq!(scene.client.post("/v1/lists", &list).status, 201);
     for round in 0..KILLS {
         // Several rounds at once, because the programs that send them start slowly.
         if round % ROUNDS_AT_ONCE == 0 {
@@ -93,7 +97,11 @@ fn each_has_one_effect(broker: &impl Broker, settings: &str) {
         eventually_within(PATIENCE, || {
             let found = of_the_api(&scene, |event| is(event, "payment_decided")).len();
             let labelled = of_the_api(&scene, |event| is(event, "label_recorded")).len();
-            (found >= payments && labelled >= labels).then_some(())
+            let listed = of_the_api(&scene, |event| is(event, "list_values_added")).len();
+            println!(
+                "{found} of {payments} payments, {labelled} and {listed} of {labels} labels and changes of the list"
+            );
+            (found >= payments && labelled >= labels && listed >= labels).then_some(())
         });
     };
     arrive(payments, labels);
@@ -119,6 +127,8 @@ fn each_has_one_effect(broker: &impl Broker, settings: &str) {
         assert_eq!(problems[taken]["status"], 409, "{problems:?}");
     }
 
+    let listed = of_the_api(&scene, |event| is(event, "list_values_added")).len();
+    assert_eq!(listed, labels + 1, "each change of the list has one effect");
     let mut effects: HashMap<String, usize> = HashMap::new();
     for event in of_the_api(&scene, |event| is(event, "payment_decided") || is(event, "label_recorded")) {
         let id = event["data"]["payment"]["id"]
