@@ -30,6 +30,13 @@ pub(crate) struct Server {
     /// File whose first line is the API key; it counts before --api-key
     #[arg(long, env = "FINAIRA_API_KEY_FILE", value_name = "FILE")]
     api_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    trust: Trust,
+}
+
+/// Whom to trust over TLS, and what to show to the server.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Trust {
     /// File with the authorities that may have issued the server's certificate, in PEM; by default, those that this
     /// machine trusts
     #[arg(long, env = "FINAIRA_CA", value_name = "FILE")]
@@ -43,7 +50,7 @@ pub(crate) struct Server {
 }
 
 /// Parses the address of a server.
-fn url(text: &str) -> Result<String, String> {
+pub(crate) fn url(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     match host.map(|host| host.trim_end_matches('/')) {
         Some(host) if !host.is_empty() => Ok(text.trim_end_matches('/').to_owned()),
@@ -56,8 +63,13 @@ impl Server {
     #[cfg(feature = "connect")]
     pub(crate) fn configured(address: &str, api_key: Secret, ca: Option<PathBuf>) -> anyhow::Result<Self> {
         let server = url(address).map_err(|expected| anyhow::anyhow!("found the address `{address}`, {expected}"))?;
-        let (api_key_file, client_certificate, client_key) = (None, None, None);
-        Ok(Self { server, api_key: Some(api_key), api_key_file, ca, client_certificate, client_key })
+        let trust = Trust { ca, client_certificate: None, client_key: None };
+        Ok(Self { server, api_key: Some(api_key), api_key_file: None, trust })
+    }
+
+    /// A server at an address that [`url`] has parsed.
+    pub(crate) fn at(server: String, api_key_file: PathBuf, trust: Trust) -> Self {
+        Self { server, api_key: None, api_key_file: Some(api_key_file), trust }
     }
 
     /// The address, without a slash at its end.
@@ -80,21 +92,21 @@ impl Server {
         let config = if self.server.starts_with("https://") {
             config.tls_config(self.tls()?)
         } else {
-            ensure!(self.ca.is_none(), "found --ca and an address with http://, expected https://");
+            ensure!(self.trust.ca.is_none(), "found --ca and an address with http://, expected https://");
             config
         };
         Ok(config.build().into())
     }
 
     fn tls(&self) -> anyhow::Result<TlsConfig> {
-        let own = match (&self.client_certificate, &self.client_key) {
+        let own = match (&self.trust.client_certificate, &self.trust.client_key) {
             (Some(certificate), Some(key)) => {
                 let chain = certificates(certificate, &read(certificate)?)?;
                 Some(ClientCert::new_with_certs(&chain, private_key(key)?))
             }
             (Some(_), None) | (None, Some(_)) | (None, None) => None,
         };
-        trusting(self.ca.as_deref(), own)
+        trusting(self.trust.ca.as_deref(), own)
     }
 }
 

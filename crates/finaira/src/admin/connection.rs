@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use api::routes::Method;
+use datadir::Secret;
 use journal::{Layout, Prepare};
 use serde_json::Value;
 use server::{Local, Options};
@@ -12,6 +13,7 @@ use tokio::runtime::Runtime;
 use types::TenantId;
 
 use super::Target;
+use crate::remote;
 use crate::stdio::outln;
 
 /// The limit for a response. The removal of a large tenant takes longest.
@@ -19,19 +21,18 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 
 #[derive(Debug)]
 pub(super) enum Connection {
-    Online { agent: ureq::Agent, server: String, key: String },
+    Online { agent: ureq::Agent, server: String, authorization: Secret },
     Offline { runtime: Runtime, local: Box<Local> },
 }
 
 impl Connection {
     pub(super) fn open(target: &Target) -> anyhow::Result<Self> {
         if let Some(url) = &target.url {
-            let file = target.api_key_file.as_deref().context("expected --api-key-file with the API key")?;
-            let key = std::fs::read_to_string(file);
-            let key = key.with_context(|| format!("cannot read the API key in {}", file.display()))?;
+            let file = target.api_key_file.clone().context("expected --api-key-file with the API key")?;
+            let server = remote::Server::at(url.clone(), file, target.trust.clone());
             let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT));
-            let server = url.trim_end_matches('/').to_owned();
-            return Ok(Self::Online { agent: config.build().into(), server, key: key.trim().to_owned() });
+            let (agent, authorization) = (server.agent(config)?, server.authorization()?);
+            return Ok(Self::Online { agent, server: server.url().to_owned(), authorization });
         }
         let data = target.data.as_deref().context("expected --data or --url")?;
         Self::offline(data)
@@ -68,13 +69,13 @@ impl Connection {
     ) -> anyhow::Result<Value> {
         let body = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
         let (status, text) = match self {
-            Self::Online { agent, server, key } => {
+            Self::Online { agent, server, authorization } => {
                 ensure!(tenant.is_none(), "an API key names its tenant; --tenant is for --data only");
-                let (url, authorization) = (format!("{server}{target}"), format!("Bearer {key}"));
+                let (url, authorization) = (format!("{server}{target}"), authorization.reveal());
                 let response = match method {
-                    Method::Get => agent.get(&url).header("Authorization", &authorization).call(),
+                    Method::Get => agent.get(&url).header("Authorization", authorization).call(),
                     Method::Post => {
-                        let request = agent.post(&url).header("Authorization", &authorization);
+                        let request = agent.post(&url).header("Authorization", authorization);
                         request.header("Content-Type", "application/json").send(&body)
                     }
                 };

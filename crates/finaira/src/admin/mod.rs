@@ -10,6 +10,7 @@ mod tenants;
 use std::path::PathBuf;
 
 use crate::admin::connection::Connection;
+use crate::remote;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -43,11 +44,13 @@ struct Target {
     #[arg(long, env = "FINAIRA_DATA", value_name = "DIR", required_unless_present = "url", conflicts_with = "url")]
     data: Option<PathBuf>,
     /// Address of a running server, such as http://127.0.0.1:7070
-    #[arg(long, value_name = "URL", requires = "api_key_file")]
+    #[arg(long, value_name = "URL", requires = "api_key_file", value_parser = remote::url)]
     url: Option<String>,
     /// File with the API key for the server
     #[arg(long, env = "FINAIRA_API_KEY_FILE", value_name = "FILE")]
     api_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    trust: remote::Trust,
     /// Print the answer of the API as JSON
     #[arg(long)]
     json: bool,

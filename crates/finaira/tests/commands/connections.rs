@@ -76,6 +76,20 @@ fn messages_that_http_does_not_allow_get_a_problem_and_the_connection_closes() {
 }
 
 #[test]
+fn a_form_that_does_not_arrive_is_given_up_soon_and_counts_for_its_address() {
+    let data = tempfile::tempdir().expect("a directory");
+    let (server, ..) = start(data.path(), &["--failed-requests-per-second", "1"]);
+    let form = b"POST /oauth/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\n\r\n";
+    let since = Instant::now();
+    let open: Vec<_> = (0..40).map(|_| server.connect(form)).collect();
+    let answers: Vec<_> = open.iter().map(rest).collect();
+    assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
+    assert!(answers.iter().any(|answer| answer.starts_with("HTTP/1.1 408")), "{answers:?}");
+    assert!(rest(&server.connect(form)).starts_with("HTTP/1.1 429"), "the address is known for it");
+    assert!(server.stop().success());
+}
+
+#[test]
 fn a_client_that_closes_its_sending_side_gets_its_answer() {
     let data = tempfile::tempdir().expect("a directory");
     let (server, client, key) = start(data.path(), &[]);

@@ -555,6 +555,7 @@ fn clients_are_administered_from_the_command_line() {
     let scene = Scene::start(data.path());
     let key = data.path().join("api-key");
     std::fs::write(&key, &scene.admin.key).expect("a file");
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("permissions");
     let key = key.to_str().expect("a path").to_owned();
     let admin = |arguments: &[&str]| {
         let target = ["--url", &scene.origin, "--api-key-file", &key];

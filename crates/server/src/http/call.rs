@@ -18,6 +18,7 @@ use futures_util::StreamExt as _;
 use types::ActorId;
 
 use crate::http::app::App;
+use crate::http::bodies::HeldBody;
 use crate::http::doors::{Admitted, LastRefused};
 use crate::http::failure::Failure;
 use crate::http::host::{Host, NotFound, Proven};
@@ -26,6 +27,9 @@ use crate::tls::ClientCertificate;
 
 /// Most time in which a body must arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
+
+/// Most time in which a form must arrive. Anybody can send one, and it is small.
+const FORM_WITHIN: Duration = Duration::from_secs(5);
 
 /// Most bytes that are read and discarded of a body that is too large, so that its sender still reads the answer.
 const DRAINED_BYTES_MAX: usize = 1 << 20;
@@ -49,6 +53,8 @@ pub(crate) struct Call {
     pub(crate) from: Address,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// The memory of the body.
+    _held: HeldBody,
 }
 
 impl Call {
@@ -106,6 +112,8 @@ impl Call {
         };
         let given = Headers { key: only(&headers, IDEMPOTENCY_KEY)?, if_match: only(&headers, IF_MATCH)? };
         let head = Head::read(route, parts.uri.path(), parts.uri.query().unwrap_or_default(), given)?;
+        let mut held = HeldBody::new(&host.doors.bodies, route.scope.map(|_scope| app.core.tenant()));
+        let is_form = matches!(route.body, Expected::Form(_));
         let body = match route.body {
             Expected::None => Bytes::new(),
             Expected::Json(_)
@@ -114,12 +122,16 @@ impl Call {
             | Expected::Form(_)
             | Expected::Archive
             | Expected::Packed { .. } => {
-                let reading = read(body, &headers, route);
+                let reading = read(body, &headers, route, &mut held);
+                let within = if is_form { FORM_WITHIN } else { BODY_WITHIN };
                 let late = |_elapsed| {
-                    let detail = format!("the body took longer than {} s", BODY_WITHIN.as_secs());
+                    if is_form {
+                        host.doors.note_unauthenticated(from);
+                    }
+                    let detail = format!("the body took longer than {} s", within.as_secs());
                     Problem::new(ErrorCode::RequestTimeout, detail)
                 };
-                let body = tokio::time::timeout(BODY_WITHIN, reading).await.map_err(late)??;
+                let body = tokio::time::timeout(within, reading).await.map_err(late)??;
                 if route.scope.is_some() && local.is_none() {
                     // The body may have taken a while.
                     app.check(&proven)?;
@@ -131,7 +143,19 @@ impl Call {
             }
         };
         check_media_type(route.body, &headers, &body)?;
-        Ok(Self { host, app, head, caller, proven, is_local: local.is_some(), certificate, from, headers, body })
+        Ok(Self {
+            host,
+            app,
+            head,
+            caller,
+            proven,
+            is_local: local.is_some(),
+            certificate,
+            from,
+            headers,
+            body,
+            _held: held,
+        })
     }
 
     /// The request, as the edge takes it.
@@ -159,7 +183,7 @@ pub(crate) fn only<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h 
 
 /// Reads the body. If it arrives in one piece, that piece is returned without a copy; otherwise all pieces are copied into a
 /// buffer of the declared length.
-async fn read(body: Body, headers: &HeaderMap, route: &Route) -> Result<Bytes, Failure> {
+async fn read(body: Body, headers: &HeaderMap, route: &Route, held: &mut HeldBody) -> Result<Bytes, Failure> {
     let bytes_max = route.body_bytes_max();
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if let Some(declared) = declared.filter(|declared| *declared > bytes_max.saturating_add(DRAINED_BYTES_MAX)) {
@@ -177,6 +201,9 @@ async fn read(body: Body, headers: &HeaderMap, route: &Route) -> Result<Bytes, F
             )
         })?;
         read_bytes = read_bytes.saturating_add(chunk.len());
+        if read_bytes <= bytes_max {
+            held.grow(chunk.len())?;
+        }
         if first.is_empty() && whole.is_empty() {
             first = chunk;
         } else if read_bytes <= bytes_max {

@@ -15,6 +15,7 @@ use types::{Span, TenantId};
 
 use crate::Core;
 use crate::clock::{Stopwatch, duration, span};
+use crate::http::bodies::Bodies;
 use crate::http::failure::Failure;
 use crate::http::host::Host;
 use crate::metrics::Metrics;
@@ -38,6 +39,7 @@ pub(crate) struct Doors {
     held_back: Semaphore,
     /// Chosen at random, so that nobody can make two credentials look the same.
     credentials: RandomState,
+    pub(crate) bodies: Arc<Bodies>,
     metrics: Arc<Metrics>,
 }
 
@@ -78,6 +80,7 @@ impl Doors {
             begun: Notify::new(),
             held_back: Semaphore::new(HELD_BACK_MAX),
             credentials: RandomState::new(),
+            bodies: Arc::default(),
             metrics,
         }
     }
@@ -171,9 +174,10 @@ impl Doors {
         asked.map_err(|refusal| self.refused(refusal))
     }
 
-    /// Counts a request that could not be authenticated, and chooses its answer: after too many, the sender learns nothing more.
+    /// Counts a request that could not be authenticated, and chooses its answer: after too many, the sender learns nothing more. It counts also if its
+    /// credential is malformed (400), or if what is needed to check it is not there yet (503), because anybody can cause that.
     pub(crate) fn unauthenticated(&self, address: Address, failure: Failure) -> Failure {
-        if failure.status() != 401 {
+        if !matches!(failure.status(), 400 | 401 | 503) {
             return failure;
         }
         match self.lock().failed(self.now(), address) {

@@ -77,7 +77,7 @@ impl Host {
         let presented = Presented { authorization, at };
         match presented.api_key() {
             Ok(key) => {
-                let caller = self.of_api_key(&key, presented).await?;
+                let caller = self.of_api_key(&key, presented, from).await?;
                 Ok(Found::ApiKey { key: Box::new(key), caller })
             }
             Err(error) => {
@@ -186,7 +186,12 @@ impl Host {
     }
 
     /// API keys: which principal of its tenant one belongs to. Only a tenant that was not open since the start is opened for that.
-    async fn of_api_key(&self, key: &ApiKey, Presented { at, .. }: Presented<'_>) -> Result<Caller, Failure> {
+    async fn of_api_key(
+        &self,
+        key: &ApiKey,
+        Presented { at, .. }: Presented<'_>,
+        from: Address,
+    ) -> Result<Caller, Failure> {
         let home = self.home();
         let tenant = key.tenant().number();
         if tenant == home.core.tenant() {
@@ -202,6 +207,8 @@ impl Host {
         if let Some(caller) = caller {
             return Ok(caller);
         }
+        // Whoever guesses makes the server open no tenants.
+        self.doors.may_check(from)?;
         let app = self.tenants.app(tenant, For::Keys).await?;
         Ok(app.core.identify(key, app.core.now()).map_err(Problem::from)?)
     }

@@ -2,6 +2,7 @@
 //! the body. Then the crate `edge` answers it, or a handler here for what needs files or streams.
 
 mod app;
+mod bodies;
 mod call;
 mod connections;
 mod doors;

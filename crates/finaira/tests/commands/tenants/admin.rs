@@ -62,6 +62,7 @@ fn tenants_and_keys_are_administered_on_a_running_server() {
     let folder = tempfile::tempdir().expect("a directory");
     let file = folder.path().join("key");
     std::fs::write(&file, format!("{}\n", first.key)).expect("the file is written");
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("permissions");
     let file = file.to_str().expect("text");
     let admin = |arguments: &[&str]| {
         let all = [&["admin"], arguments, &["--url", &server.address, "--api-key-file", file]].concat();

@@ -15,7 +15,7 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn backup_prove_and_import_speak_tls_and_take_the_key_from_a_file() {
+fn backup_prove_import_and_admin_speak_tls_and_take_the_key_from_a_file() {
     let authority = Authority::new();
     authority.install(&authority.issue());
     let own = authority.issue();
@@ -44,6 +44,12 @@ fn backup_prove_and_import_speak_tls_and_take_the_key_from_a_file() {
     assert!(point.status.success(), "{}", said(&point));
     let status = run(&[&["import", "status", "7"], &whole[..]].concat());
     assert!(said(&status).contains("the server has no import"), "{}", said(&status));
+
+    let of_admin = ["admin", "key", "list", "--url", &server.address, "--api-key-file", &api_key];
+    let listed = run(&[&of_admin[..], &["--ca", &ca], &shown].concat());
+    assert!(listed.status.success() && said(&listed).contains("1 "), "{}", said(&listed));
+    let refused = run(&[&of_admin[..], &shown].concat());
+    assert!(!refused.status.success() && said(&refused).contains("UnknownIssuer"), "{}", said(&refused));
 
     for (arguments, told) in [
         ([&of_server[..], &shown].concat(), "UnknownIssuer"),

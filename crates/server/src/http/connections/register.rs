@@ -14,6 +14,9 @@ use tokio::sync::Notify;
 
 use crate::clock::Stopwatch;
 
+/// How long the first answer of a connection may take before the connection can make room for another one.
+const UNKNOWN_ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
 /// How long after the end of the input a handler may still wait for the body before the body counts as cut off.
 const BODY_CUT_AFTER: Duration = Duration::from_secs(1);
 
@@ -411,6 +414,22 @@ impl Connection {
         let is_waiting = matches!(state.phase, Phase::Handshake | Phase::Idle | Phase::Head) && state.order.is_none();
         is_waiting.then(|| (!state.is_known, state.since.elapsed()))
     }
+
+    /// As [`Connection::dispensable`] when there is no room for another connection: after all others come those over which no known client
+    /// ever spoke, and whose request or answer takes its time. So nobody without a credential keeps the room of others for long.
+    fn evictable(&self) -> Option<(bool, bool, Duration)> {
+        if let Some((is_unknown, waited)) = self.dispensable() {
+            return Some((true, is_unknown, waited));
+        }
+        let state = self.lock();
+        let waited = state.since.elapsed();
+        let is_slow = match state.phase {
+            Phase::Receiving | Phase::Flushing => true,
+            Phase::Answering => waited > UNKNOWN_ANSWER_WITHIN,
+            Phase::Handshake | Phase::Idle | Phase::Head | Phase::Streaming => false,
+        };
+        (is_slow && !state.is_known && state.order.is_none()).then_some((false, true, waited))
+    }
 }
 
 /// All open connections.
@@ -455,10 +474,10 @@ impl Register {
     }
 
     /// Ends the most dispensable connection, to make room for another one. Returns false if all of them have a request in
-    /// progress.
+    /// progress, of a known client or a new one.
     pub(super) fn evict(&self) -> bool {
         let open = self.lock();
-        let waiting = open.connections.values().filter_map(|one| Some((one.dispensable()?, one)));
+        let waiting = open.connections.values().filter_map(|one| Some((one.evictable()?, one)));
         let Some((_, found)) = waiting.max_by_key(|(rank, _)| *rank) else { return false };
         found.order(Order::End(Ending::Evicted));
         true

@@ -46,6 +46,31 @@ fn the_most_dispensable_connection_is_evicted_first() {
 }
 
 #[test]
+fn a_stranger_who_sends_a_body_slowly_makes_room_after_all_others() {
+    let register = Arc::new(Register::new(Gauge::default()));
+    let places: Vec<Place> = (0..4).map(|_| register.enter()).collect();
+    // 0 and 1: strangers that send a body, 0 for longer. 2: a known client that does so too. 3: known and idle.
+    places[0].connection.enter(Phase::Receiving);
+    pass();
+    places[1].connection.enter(Phase::Receiving);
+    places[2].connection.note_known();
+    places[2].connection.enter(Phase::Receiving);
+    places[3].connection.note_known();
+    for expected in [3, 0, 1] {
+        assert!(register.evict());
+        assert_eq!(ordered(&places[expected]), Some(Order::End(Ending::Evicted)), "{expected}");
+        places[expected].connection.note_known();
+        places[expected].connection.enter(Phase::Answering);
+    }
+    assert!(!register.evict(), "the known client keeps its connection");
+    // A stop lets the request of a stranger finish.
+    let stranger = register.enter();
+    stranger.connection.enter(Phase::Receiving);
+    register.drain();
+    assert_eq!(ordered(&stranger), None);
+}
+
+#[test]
 fn each_phase_has_its_own_patience() {
     let register = Arc::new(Register::new(Gauge::default()));
     let place = register.enter();
