@@ -13,6 +13,7 @@ mod connect;
 mod demo;
 mod fetch;
 mod import;
+mod lists_command;
 mod policy_command;
 mod prove;
 mod remote;
@@ -58,6 +59,9 @@ enum Command {
     /// Import an existing book of accounts and transfers into a ledger
     #[command(subcommand)]
     Import(Box<import::Command>),
+    /// Load files of values into lists of a running server
+    #[command(subcommand)]
+    Lists(Box<lists_command::Command>),
     /// Copy the journal of a running server into a directory, once or continuously
     Backup(backup::Arguments),
     /// Keep copies of journals in other systems, such as databases
@@ -97,6 +101,7 @@ fn main() -> ExitCode {
         Command::Backtest(arguments) => backtest::run(&arguments),
         Command::Bench(benchmark) => bench::run(&benchmark),
         Command::Import(command) => import::run(&command),
+        Command::Lists(command) => lists_command::run(&command),
         Command::Backup(arguments) => backup::run(&arguments),
         #[cfg(feature = "connect")]
         Command::Connect(arguments) => connect::run(&arguments),

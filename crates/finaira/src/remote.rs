@@ -2,14 +2,22 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use datadir::{Secret, read_secret_file};
-use ureq::Agent;
+use serde_json::Value;
 use ureq::config::ConfigBuilder;
+use ureq::http::Response;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 use ureq::typestate::AgentScope;
+use ureq::{Agent, Body};
 
+/// The limit for a response.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// How often a request is sent again while the server is full.
+const ATTEMPTS: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(100);
 /// Most bytes of a file with certificates.
 const FILE_BYTES_MAX: usize = 4 << 20;
 
@@ -108,6 +116,60 @@ impl Server {
         };
         trusting(self.trust.ca.as_deref(), own)
     }
+}
+
+/// Sends requests to a server, again after a pause while it is full.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    agent: Agent,
+    server: String,
+    authorization: Secret,
+}
+
+impl Requests {
+    pub(crate) fn new(server: &Server) -> anyhow::Result<Self> {
+        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT));
+        let (agent, authorization) = (server.agent(config)?, server.authorization()?);
+        Ok(Self { agent, server: server.url().to_owned(), authorization })
+    }
+
+    /// The body of the answer to `GET path`; `None` if there is no such thing.
+    pub(crate) fn find(&self, path: &str) -> anyhow::Result<Option<Vec<u8>>> {
+        let request = self.agent.get(format!("{}{path}", self.server));
+        let response = request.header("Authorization", self.authorization.reveal()).call();
+        let mut response = response.with_context(|| format!("cannot reach {}", self.server))?;
+        if response.status() == 404 {
+            return Ok(None);
+        }
+        successful(&mut response).map(Some)
+    }
+
+    /// The body of the answer to `POST path`.
+    #[expect(clippy::disallowed_methods, reason = "the request is sent to a full server again after a pause")]
+    pub(crate) fn post(&self, path: &str, media_type: &str, body: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let mut attempts = 0;
+        loop {
+            let request = self.agent.post(format!("{}{path}", self.server)).content_type(media_type);
+            let response = request.header("Authorization", self.authorization.reveal()).send(body);
+            let mut response = response.with_context(|| format!("cannot reach {}", self.server))?;
+            attempts += 1;
+            if ![429, 503].contains(&response.status().as_u16()) || attempts == ATTEMPTS {
+                return successful(&mut response);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+/// Returns the body if the response is not an error.
+fn successful(response: &mut Response<Body>) -> anyhow::Result<Vec<u8>> {
+    let body = response.body_mut().with_config().limit(u64::MAX).read_to_vec()?;
+    if response.status().is_success() {
+        return Ok(body);
+    }
+    let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let text = |field: &str| problem.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    bail!("the server responded with {}: {} ({})", response.status().as_u16(), text("detail"), text("code"))
 }
 
 /// TLS with servers whose certificates come from the authorities in `ca`, or else from those that the machine trusts.

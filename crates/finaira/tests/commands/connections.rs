@@ -76,6 +76,7 @@ fn messages_that_http_does_not_allow_get_a_problem_and_the_connection_closes() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the time until the answer is what is tested")]
 fn a_form_that_does_not_arrive_is_given_up_soon_and_counts_for_its_address() {
     let data = tempfile::tempdir().expect("a directory");
     let (server, ..) = start(data.path(), &["--failed-requests-per-second", "1"]);

@@ -3,7 +3,7 @@
 use fixtures::WALLET;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Reply, Server, first_start};
+use crate::harness::{Client, Reply, Server, finaira, first_start};
 
 /// The wallet policy with a list of customers and a list of countries.
 fn policy() -> String {
@@ -188,4 +188,62 @@ fn a_list_is_loaded_in_pieces_and_shown_in_pages() {
     let cursor = path.rsplit_once("cursor=").expect("the list has several pages").1;
     let other = client.get(&format!("/v1/lists/others/values?cursor={cursor}"));
     assert_eq!((other.status, other.text("field")), (400, "cursor"), "{other:?}");
+}
+
+#[test]
+fn a_file_of_values_is_loaded_and_replaced_by_the_next_version() {
+    let (_data, server, client) = start();
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("values.txt");
+    let file = file.to_str().expect("text");
+    let load = |list: &str, options: &[&str]| {
+        let of_server = ["lists", "load", list, file, "--server", &server.address, "--api-key", &server_key(&server)];
+        finaira(&[&of_server[..], options].concat())
+    };
+    // Texts that do not fit into one request.
+    let text = |number: u32| format!("value {number:0>200}\n");
+    std::fs::write(file, (0..2_000).map(text).collect::<String>()).expect("the file is written");
+    assert!(load("countries", &[]).1.contains("list_not_found"));
+    make(&client, "countries", "text");
+    make(&client, "blocked_customers", "customer");
+    let (is_done, said) = load("countries", &["--reason", "version 1"]);
+    assert!(is_done && said.contains("List countries: 2,000 values added or changed, 0 were there"), "{said}");
+    let (is_done, said) = load("countries", &["--reason", "version 1"]);
+    assert!(is_done && said.contains("0 values added or changed, 2,000 were there"), "{said}");
+    std::fs::write(file, (500..2_001).map(text).collect::<String>()).expect("the file is written");
+    let (is_done, said) =
+        load("countries", &["--reason", "version 2", "--replace", "--expires-at", "2199-01-01T00:00:00Z"]);
+    assert!(
+        is_done
+            && said.contains("1,501 values added or changed")
+            && said.contains("500 values with another reason removed"),
+        "{said}"
+    );
+    assert_eq!(client.get("/v1/lists/countries").body["values"], 1_501);
+
+    // Entities, whose tokens nobody knows but the server.
+    std::fs::write(file, "alice\nbob\n").expect("the file is written");
+    assert!(load("blocked_customers", &["--reason", "a"]).0);
+    assert_eq!(client.pay(10, "card", 100, &json!({"customer": "bob"})).text("status"), "declined");
+    std::fs::write(file, "alice\n").expect("the file is written");
+    let (is_done, said) = load("blocked_customers", &["--reason", "b", "--replace"]);
+    assert!(is_done && said.contains("1 values with another reason removed"), "{said}");
+    assert_ne!(client.pay(11, "card", 100, &json!({"customer": "bob"})).text("status"), "declined");
+    assert_eq!(client.pay(12, "card", 100, &json!({"customer": "alice"})).text("status"), "declined");
+
+    std::fs::write(file, "\n").expect("the file is written");
+    for (options, told) in [
+        (&["--replace"][..], "--reason"),
+        (&["--replace", "--reason", ""], "needs a --reason that is not empty"),
+        (&["--expires-at", "soon"], "--expires-at"),
+        (&[], "has no values, expected one in each line"),
+    ] {
+        let (is_done, said) = load("countries", options);
+        assert!(!is_done && said.contains(told), "{options:?}: {said}");
+    }
+    assert!(server.stop().success());
+}
+
+fn server_key(server: &Server) -> String {
+    server.key.clone().expect("the first start prints an API key")
 }
