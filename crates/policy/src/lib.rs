@@ -165,8 +165,8 @@ pub use explain::{
     Contribution, Explained, Explanation, LIST, LOOKS_INTO_A_LIST, NotExplained, RuleOutcome, RuleTrace, Sealed, Stored,
 };
 pub use index::{
-    AccountTemplateIdx, AttributeIdx, EntityIdx, FeatureIdx, LedgerIdx, ListIdx, ModelIdx, PaymentTypeIdx, ReasonIdx,
-    StreamIdx,
+    AccountTemplateIdx, AttributeIdx, EntityAttributeIdx, EntityIdx, FeatureIdx, LedgerIdx, ListIdx, ModelIdx,
+    PaymentTypeIdx, ReasonIdx, StreamIdx,
 };
 pub use limits::AMOUNT_MAX;
 pub use policy::Policy;
@@ -174,8 +174,9 @@ pub use problem::{Problem, ProblemPlace, Warning};
 pub use reason::{LEG_FAILED, ReasonText};
 pub use spec::{
     AccountFlagsSpec, AccountTemplate, AggregateKind, AmountUnit, Attribute, AttributeKind, Capture, CaptureExpiry,
-    Counts, DecimalMark, Entity, FeatureSource, FeatureSpec, FeatureType, FileMapping, LabelColumn, LedgerSpec, Leg,
-    LegAccount, ListHolds, ListSpec, ModelSpec, Normalise, OccurredAt, OnFailure, PaymentType, PolicyTest, Review,
-    ReviewExpiry, Rule, RuleEffect, StreamClock, StreamSpec, TestExpectation, TestPayment, Thresholds,
+    Counts, DecimalMark, Entity, EntityAttribute, EntityAttributeType, FeatureSource, FeatureSpec, FeatureType,
+    FileMapping, LabelColumn, LedgerSpec, Leg, LegAccount, ListHolds, ListSpec, ModelSpec, Normalise, OccurredAt,
+    OnFailure, PaymentType, PolicyTest, Review, ReviewExpiry, Rule, RuleEffect, StreamClock, StreamSpec, TestAttribute,
+    TestExpectation, TestPayment, Thresholds,
 };
-pub use value::{AttributeValue, FeatureValue, MissingReason};
+pub use value::{AttributeValue, EntityValue, FeatureValue, MissingReason};

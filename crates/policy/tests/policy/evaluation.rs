@@ -9,10 +9,10 @@ use expect_test::{Expect, expect};
 use features::{Aggregate, Candidate, Missing, RecordChange, Stream, StreamId, Update, View, Window, Windows};
 use policy::cel::Listed;
 use policy::{
-    AttributeValue, Bundle, Evaluation, Facts, Failure, FailureCause, FeatureValue, ListIdx, Part, PaymentTypeIdx,
-    Policy, Reason, StreamIdx, Verdict, WindowSource,
+    AttributeValue, Bundle, EntityValue, Evaluation, Facts, Failure, FailureCause, FeatureValue, ListIdx, Part,
+    PaymentTypeIdx, Policy, Reason, StreamIdx, Verdict, WindowSource,
 };
-use types::{AccountId, Amount, Seq, Span, Timestamp, Token};
+use types::{AccountId, Amount, Name, Seq, Span, Timestamp, Token};
 
 use crate::support::{EXAMPLE, bundle, bundle_with, compile};
 
@@ -56,6 +56,11 @@ impl WindowSource for Answers {
         self.listed.iter().any(|(known, text, expires_at)| {
             *known == list.get() && Listed::Text(text) == value && expires_at.is_none_or(|expiry| expiry > at)
         })
+    }
+
+    fn attribute(&self, kind: &Name, attribute: &Name, entity: Token) -> Option<&EntityValue> {
+        self.asked.borrow_mut().push(format!("{attribute} of the {kind} {}\n", entity.get()));
+        None
     }
 }
 

@@ -60,6 +60,10 @@ fn features_know_their_types_and_payment_types() {
                 window.delay
             ),
             FeatureSource::Expression(source) => source.clone(),
+            FeatureSource::Attribute { of, entity, attribute } => {
+                let entity = &policy.entities()[entity.get()];
+                format!("{} of {of}, which is a {}", entity.attributes[attribute.get()].name, entity.name)
+            }
         };
         format!("{} {} {payments:?} {source}\n", feature.name, feature.ty.as_str())
     });
