@@ -156,6 +156,7 @@ payment = { payment = "card", amount = 1, attributes = { customer = "ann", to = 
 expect = { verdict = "approve", tags = ["low"] }
 "#;
     let passed = "passed from_the_beginning\npassed of_another_customer\n";
-    let failed = "FAILED the_last_one_counts\n  policy.toml:79:40: tests[2].expect.tags: expected low, the decision has none\n";
+    let failed =
+        "FAILED the_last_one_counts\n  policy.toml:79:40: tests[2].expect.tags: expected low, the decision has none\n";
     assert_eq!(outcome_of(&with_levels, tests), format!("{passed}{failed}"));
 }
