@@ -416,7 +416,7 @@ pub enum FeatureSource {
 
 impl FeatureSource {
     /// Whether it is an attribute of an entity.
-    pub(crate) const fn is_attribute(&self) -> bool {
+    pub const fn is_attribute(&self) -> bool {
         matches!(self, Self::Attribute { .. })
     }
 

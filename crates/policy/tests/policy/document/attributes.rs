@@ -76,7 +76,7 @@ of = "customer"
 "#;
     expect![[r#"
         policy.toml:68:1: features.a: `of` is missing
-        policy.toml:71:13: features.b.attribute: entity `customer` has no attribute `levl`; did you mean `level`?; declare it under [entities.customer.attributes]
+        policy.toml:71:13: features.b.attribute: entity `customer` has no attribute `levl`; did you mean `level`?
         policy.toml:75:6: features.c.of: no payment type has an entity attribute `custmer`
         policy.toml:78:6: features.d.of: no payment type has an entity attribute `country`
         policy.toml:80:13: features.e.attribute: entity `card` has no attribute `level`; declare it under [entities.card.attributes]
@@ -135,7 +135,11 @@ expect = { verdict = "approve" }
         policy.toml:76:3: tests[0].entities[1]: `key` is missing
         policy.toml:77:46: tests[0].entities[2].before: is 9999d, expected a span of time from 0s to 400d
         policy.toml:77:78: tests[0].entities[2].attributes.level: is a string, expected a whole number from -9223372036854775808 to 9223372036854775807
+        policy.toml:77:93: tests[0].entities[2].attributes.segment: is empty, expected text
+        policy.toml:77:105: tests[0].entities[2].attributes.limit: expected a finite number
         policy.toml:78:60: tests[0].entities[3].attributes.staff: is an integer, expected true or false
+        policy.toml:78:75: tests[0].entities[3].attributes.opened_at: `2026-01-01` is not an RFC 3339 time between 1970 and 2262, such as "2026-11-22T17:30:00Z"
+        policy.toml:78:87: tests[0].entities[3].attributes.levl: entity `customer` has no such attribute; did you mean `level`?
         policy.toml:79:48: tests[0].entities[4].attributes.level: entity `card` has no such attribute
     "#]].assert_eq(&listed(&problems));
 }
