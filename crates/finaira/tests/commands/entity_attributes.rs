@@ -132,8 +132,8 @@ fn what_is_wrong_with_a_request_is_named() {
         (json!({"segment": ""}), (422, "invalid_attribute"), "/attributes/segment"),
         (json!({"segment": "x".repeat(257)}), (422, "invalid_attribute"), "/attributes/segment"),
         (json!({"opened_at": "yesterday"}), (422, "invalid_attribute"), "/attributes/opened_at"),
-        (json!({"Level": null}), (422, "invalid_field"), "/attributes/Level"),
-        (json!({}), (422, "invalid_field"), "/attributes"),
+        (json!({"Level": null}), (400, "invalid_field"), "/attributes/Level"),
+        (json!({}), (400, "invalid_field"), "/attributes"),
     ];
     for (attributes, expected, field) in wrong {
         let reply = set(&client, "alice", &attributes);
@@ -144,7 +144,7 @@ fn what_is_wrong_with_a_request_is_named() {
     assert_eq!(named(&client.put("/v1/entities/ship/s", &body)), (404, "entity_not_found"));
     assert_eq!(
         named(&client.put(&format!("/v1/entities/customer/{}", "x".repeat(257)), &body)),
-        (422, "invalid_parameter")
+        (400, "invalid_parameter")
     );
     assert_eq!(named(&client.post("/v1/entities/customer/alice", &body)), (405, "method_not_allowed"));
     let key = json!({"name": "payments", "principal": 1, "scopes": ["payments:write", "payments:read"]});
