@@ -180,7 +180,7 @@ def time(ns):
 SETTINGS = "tenant issuer client role revoked_token signing_key".split()
 STATUSES = "posted held in_review declined refused voided expired refunded".split()
 CAUSES = "deadline approve decline capture void refund increment".split()
-MISSING = "attribute_absent window_truncated too_many_entities expression_failed out_of_range unavailable too_few_records".split()
+MISSING = "attribute_absent window_truncated too_many_entities expression_failed out_of_range unavailable too_few_records not_set".split()
 AT_DEADLINE = "expire proceed".split()
 FAILURES = "missing overflow division_by_zero invalid_conversion mistyped no_probability negative_amount same_account not_found".split()
 
@@ -423,6 +423,11 @@ class Plain(Bytes):
     def list_values_removed(self):
         return {"list": self.text(), "values": self.many(lambda: self.uuid() if self.yes() else self.text())}
 
+    def entity_attributes(self):
+        readers = (lambda: None, self.text, self.zigzag, self.double, self.yes, lambda: self.uint(8))
+        fields = {"entity": self.text(), "token": self.uuid()}
+        return {**fields, "attributes": dict(self.many(lambda: (self.text(), self.choice(readers)())))}
+
     def api_key(self):
         return {"key": self.varint(), "hash": self.hash(), "scopes": self.varint(), "name": self.text()}
 
@@ -506,6 +511,7 @@ KINDS = {
     36: ("list_values_added", lambda plain, _: plain.list_values_added()),
     37: ("list_values_removed", lambda plain, _: plain.list_values_removed()),
     38: ("list_deleted", lambda plain, _: {"list": plain.text()}),
+    39: ("entity_attributes_set", lambda plain, _: plain.entity_attributes()),
 }
 LAST_VERSION = {3: 2, 4: 2, 7: 5, 8: 5, 11: 2, 21: 2, 22: 2}  # 1 for all other kinds
 TRANSFER_CREATED, TRANSFER_STAGED, JOURNAL_CONTINUED = 4, 32, 20

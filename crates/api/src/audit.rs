@@ -89,6 +89,7 @@ fn payment(fact: &Fact) -> Option<PaymentId> {
         | Fact::Identity(_)
         | Fact::Setting(_)
         | Fact::List(_)
+        | Fact::EntityAttributes(_)
         | Fact::Approval(_)
         | Fact::KeyUsed(_)
         | Fact::StateDigest(_) => fact.payment(),
@@ -146,6 +147,7 @@ impl From<&Entry> for Deed {
             | Fact::Identity(_)
             | Fact::Setting(_)
             | Fact::List(_)
+            | Fact::EntityAttributes(_)
             | Fact::Approval(_)
             | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_)
@@ -183,6 +185,7 @@ fn resource(fact: &Fact) -> String {
             format!("{}:{name}", kind.name())
         }
         Fact::List(fact) => format!("list:{}", fact.list()),
+        Fact::EntityAttributes(fact) => format!("{}:{}", fact.kind, fact.entity),
         Fact::Approval(ApprovalFact::RulesSet(_)) => "approval_rules".to_owned(),
         Fact::Approval(ApprovalFact::ProposalMade(made)) => format!("proposal:{}", made.proposal),
         Fact::Approval(ApprovalFact::ProposalEnded(ended)) => format!("proposal:{}", ended.proposal),

@@ -2,8 +2,8 @@
 //! of the engine to errors.
 
 use engine::{
-    ApprovalRefusal, CredentialStatus, IdentityRefusal, ListRefusal, NotIncrementable, Refusal, SettingRefusal, Verb,
-    WritesClosed,
+    ApprovalRefusal, CredentialStatus, EntityRefusal, IdentityRefusal, ListRefusal, NotIncrementable, Refusal,
+    SettingRefusal, Verb, WritesClosed,
 };
 use ledger::{AccountStatus, BookStatus, ChangeStatus, ImportRefusal, Setting, TransferStatus};
 
@@ -141,6 +141,7 @@ errors! {
     ListHoldsOtherValues = 409 "list_holds_other_values" "the list holds values of another kind",
     ListInUse = 409 "list_in_use" "the active policy declares the list",
     TooManyLists = 409 "too_many_lists" "there are too many lists",
+    TooManyEntityAttributes = 409 "too_many_entity_attributes" "the entities have too many attributes",
     TooManyListValues = 409 "too_many_list_values" "the lists have too many values",
     SettingExists = 409 "setting_exists" "the setting exists with different content",
     TooManySettings = 409 "too_many_settings" "there are too many settings of this kind",
@@ -157,7 +158,7 @@ errors! {
     AmountTooLarge = 422 "amount_too_large" "the amount is too large for a payment",
     UnknownPaymentType = 422 "unknown_payment_type" "the active policy declares no such payment type",
     UnknownAccountTemplate = 422 "unknown_account_template" "the active policy declares no such account template",
-    UnknownAttribute = 422 "unknown_attribute" "the payment type declares no such attribute",
+    UnknownAttribute = 422 "unknown_attribute" "the payment type or the entity declares no such attribute",
     MissingAttribute = 422 "missing_attribute" "a required attribute is missing",
     InvalidAttribute = 422 "invalid_attribute" "an attribute has an invalid value",
     OccurredNotDeclared = 422 "occurred_not_declared" "the payment type does not accept occurred_at",
@@ -356,6 +357,17 @@ impl From<&Refusal> for Problem {
                 ListRefusal::TooManyLists => ErrorCode::TooManyLists.into(),
                 ListRefusal::TooManyValues { .. } => ErrorCode::TooManyListValues.into(),
                 ListRefusal::TooManyChanges(_) | ListRefusal::TooLarge(_) => ErrorCode::TooManyListChanges.into(),
+            },
+            Refusal::Entity(refusal) => match refusal {
+                EntityRefusal::UnknownKind(_) => ErrorCode::EntityNotFound.into(),
+                EntityRefusal::UnknownAttribute { .. } => ErrorCode::UnknownAttribute.into(),
+                EntityRefusal::OtherType { .. } | EntityRefusal::TextLength { .. } => {
+                    ErrorCode::InvalidAttribute.into()
+                }
+                EntityRefusal::NamedTwice(_) | EntityRefusal::ChangesCount(_) => ErrorCode::InvalidField.into(),
+                EntityRefusal::TooManyNames(_) | EntityRefusal::TooManyValues { .. } => {
+                    ErrorCode::TooManyEntityAttributes.into()
+                }
             },
             Refusal::Approval(refusal) => match refusal {
                 ApprovalRefusal::Required(_) => ErrorCode::ApprovalRequired.into(),

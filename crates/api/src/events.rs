@@ -1,6 +1,7 @@
 //! The event feed: one event for each entry of the journal, in its order, without personal data.
 
 mod of_approvals;
+mod of_entity;
 mod of_identity;
 mod of_import;
 mod of_ledger;
@@ -18,6 +19,7 @@ use crate::parameters::CursorOrigin;
 use crate::responses::{Account, Assets, Ledger, Transfer, Unknown};
 
 use of_approvals::{ProposalEnded, ProposalMade, approval_data};
+use of_entity::{EntityAttributesSet, entity_data};
 use of_identity::{ApiKeyAdded, CredentialAdded, CredentialRevoked, PrincipalAdded, identity_data};
 use of_import::{AccountStaged, ImportNoted, ImportStarted, TransferStaged};
 use of_ledger::{
@@ -201,6 +203,9 @@ enum EventData {
     /// `list_deleted`
     #[schema(title = "list_deleted")]
     ListDeleted(ListDeleted),
+    /// `entity_attributes_set`
+    #[schema(title = "entity_attributes_set")]
+    EntityAttributesSet(EntityAttributesSet),
     /// `personal_data_read`
     #[schema(title = "personal_data_read")]
     PersonalDataRead(PersonalDataRead),
@@ -503,6 +508,7 @@ fn data(entry: &Entry, context: &Context) -> Result<(&'static str, EventData), U
         Fact::Approval(fact) => approval_data(fact, assets)?,
         Fact::Setting(fact) => setting_data(fact),
         Fact::List(fact) => list_data(fact),
+        Fact::EntityAttributes(fact) => entity_data(fact),
         Fact::PersonalDataRead(read) => {
             let attributes = read.attributes.iter().map(ToString::to_string).collect();
             let data = PersonalDataRead { payment: read.payment.to_string(), attributes };

@@ -11,6 +11,7 @@ pub mod archive;
 pub mod audit;
 pub mod changes;
 pub mod decisions;
+pub mod entities;
 pub mod errors;
 pub mod events;
 pub mod explanations;
@@ -30,7 +31,6 @@ pub mod results;
 pub mod routes;
 pub mod segments;
 
-mod entities;
 mod identity;
 mod json;
 mod parameters;
@@ -39,7 +39,7 @@ mod problem;
 mod scope;
 mod user_data;
 
-pub use entities::{Entity, EntityTotals};
+pub use entities::EntityTotals;
 pub use errors::{Code, ErrorCode};
 pub use identity::{IDEMPOTENCY_KEY, IF_MATCH, IdSource, IdempotencyKey, entity_tag, if_match};
 pub use openapi::openapi_json;

@@ -35,6 +35,7 @@ fn document() -> OpenApi {
         let method = match route.method {
             Method::Get => HttpMethod::Get,
             Method::Post => HttpMethod::Post,
+            Method::Put => HttpMethod::Put,
         };
         paths.add_path_operation(route.path, vec![method], operation(route));
     }

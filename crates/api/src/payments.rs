@@ -402,7 +402,7 @@ impl<'p> TemplateAccount<'p> {
 
 const ENTITY: &str = "a string of 1 to 256 characters";
 
-fn pointer(name: &str) -> String {
+pub(crate) fn pointer(name: &str) -> String {
     format!("/attributes/{}", shorten(name).replace('~', "~0").replace('/', "~1"))
 }
 
@@ -501,7 +501,7 @@ impl Given for Json {
 }
 
 /// Why a text cannot be the value of an entity.
-fn entity_fault(text: &str) -> Option<String> {
+pub(crate) fn entity_fault(text: &str) -> Option<String> {
     let chars = text.chars().count();
     match chars {
         0 => Some("an empty string".to_owned()),

@@ -123,6 +123,8 @@ pub enum Operation {
     ListPayments,
     /// What is known about an entity, such as a customer.
     GetEntity,
+    /// Sets attributes of an entity.
+    SetEntityAttributes,
     ListAudit,
     /// Who administered the installation.
     ListInstallationAudit,
@@ -230,6 +232,18 @@ pub enum Operation {
 pub enum Method {
     Get,
     Post,
+    Put,
+}
+
+impl Method {
+    /// The method as it is written in a request.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -435,6 +449,7 @@ impl Operation {
             Self::GetDecision => "getDecision",
             Self::GetExplanation => "getExplanation",
             Self::GetEntity => "getEntity",
+            Self::SetEntityAttributes => "setEntityAttributes",
             Self::ListAudit => "listAudit",
             Self::ListInstallationAudit => "listInstallationAudit",
             Self::GetPersonalData => "getPersonalData",

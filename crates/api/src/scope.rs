@@ -59,7 +59,7 @@ scopes! {
     ROLES_MANAGE = 27 "roles:manage" "Add, change and remove roles of the installation; only for the first tenant.",
     APPROVALS_MANAGE = 28 "approvals:manage" "Set which operations need an approval.",
     LISTS_READ = 29 "lists:read" "Read lists and their values.",
-    LISTS_WRITE = 30 "lists:write" "Make, change and delete lists.",
+    LISTS_WRITE = 30 "lists:write" "Make, change and delete lists, and set attributes of entities.",
 }
 
 // The engine refuses to revoke the last credential with this scope.
@@ -116,7 +116,7 @@ impl Role {
                 .and(Scope::EVENTS_READ)
                 .and(Scope::LISTS_READ)
                 .and(Scope::LISTS_WRITE),
-            summary: "Examines decisions, records labels, activates policies and changes lists.",
+            summary: "Examines decisions, records labels, activates policies, changes lists and sets attributes of entities.",
         },
         Self {
             name: "reviewer",

@@ -72,7 +72,7 @@ pub fn event_id(origin: Origin, seq: Seq) -> String {
     format!("{origin}/{seq}")
 }
 
-/// What an entry is about: a payment, an account, a transfer or a list, by its path in the API. A transfer that names its accounts counts as a change
+/// What an entry is about: a payment, an account, a transfer, a list or an entity, by its path in the API; for an entity with its token instead of its key. A transfer that names its accounts counts as a change
 /// of the account that it debits. Events with the same subject keep their order.
 pub fn subject(fact: &Fact) -> Option<String> {
     if let Some(payment) = fact.payment() {
@@ -81,6 +81,7 @@ pub fn subject(fact: &Fact) -> Option<String> {
     match fact {
         Fact::Ledger(fact) => subject_in_ledger(fact),
         Fact::List(fact) => Some(format!("lists/{}", fact.list())),
+        Fact::EntityAttributes(fact) => Some(format!("entities/{}/{}", fact.kind, fact.entity)),
         Fact::PersonalDataRead(read) => Some(format!("payments/{}", read.payment)),
         Fact::PaymentDecided(_)
         | Fact::PaymentChanged(_)

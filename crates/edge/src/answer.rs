@@ -11,8 +11,8 @@ use crate::call::{Call, Trial, unnamed};
 use crate::response::Response;
 use crate::sources::{Installation, Past, Sources};
 use crate::{
-    api_keys, approvals, audit, changes, imports, ledgers, lists, orders, packed, past, payment_batch, payments,
-    personal, policies,
+    api_keys, approvals, audit, changes, entities, imports, ledgers, lists, orders, packed, past, payment_batch,
+    payments, personal, policies,
 };
 
 /// The result of a handler.
@@ -87,6 +87,7 @@ impl<S: Sources + Sync> Edge<S> {
             Operation::RemoveListValues => lists::remove(self, call).await,
             Operation::ListListValues => lists::values(self, call).await,
             Operation::GetListValue => lists::value(self, call).await,
+            Operation::SetEntityAttributes => entities::set_attributes(self, call).await,
             Operation::CreateApiKey => api_keys::create(self, call).await,
             Operation::ListApiKeys => api_keys::list(self, call).await,
             Operation::GetApiKey => api_keys::get(self, call).await,
@@ -171,7 +172,7 @@ impl<S: Sources + Sync> Edge<S> {
         let response = match call.head.route.operation {
             Operation::ListPayments => payments::list(self, call).await,
             Operation::GetExplanation => payments::explanation(self, call).await,
-            Operation::GetEntity => payments::entity(self, call).await,
+            Operation::GetEntity => entities::get(self, call).await,
             Operation::ListAudit => audit::list(self, call).await,
             Operation::GetTrialBalance => past::get_trial_balance(self, call).await,
             Operation::ListAccountTransfers => past::list_account_transfers(self, call).await,
@@ -261,6 +262,7 @@ impl<S: Sources + Sync> Edge<S> {
             | Operation::RemoveListValues
             | Operation::ListListValues
             | Operation::GetListValue
+            | Operation::SetEntityAttributes
             | Operation::CreateApiKey
             | Operation::ListApiKeys
             | Operation::GetApiKey

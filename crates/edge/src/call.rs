@@ -30,7 +30,7 @@ impl Head {
         let Headers { key, if_match } = headers;
         let key = key.map(IdempotencyKey::parse).transpose()?;
         let if_match = if_match.map(api::if_match).transpose()?;
-        if route.method == Method::Post {
+        if route.method != Method::Get {
             refuse(IDEMPOTENCY_KEY, key.is_some() && route.key == Key::Unused)?;
             refuse(IF_MATCH, if_match.is_some() && route.tag != Tag::Matched)?;
         }

@@ -19,6 +19,7 @@ mod approvals;
 mod audit;
 mod call;
 mod changes;
+mod entities;
 mod imports;
 mod ledgers;
 mod lists;

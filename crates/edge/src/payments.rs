@@ -8,14 +8,14 @@ use api::explanations::{Explanation, NoPolicy};
 use api::payments::{ParsedPayment, PaymentRequest};
 use api::requests::{self, Parsed};
 use api::responses::{Label, Page, Unknown};
-use api::{Entity, EntityNamed, ErrorCode, List, PaymentFilter, Problem};
+use api::{EntityNamed, ErrorCode, List, PaymentFilter, Problem};
 use engine::{
     ChangePayment, CreatePayment, Entry, Fact, IncrementPayment, Incremented, NewPayment, NotIncrementable,
     PaymentDecided, PaymentReply, PlainValue, Refusal, Verb, query,
 };
 use journal::EntryInContext;
 use policy::{AttributeValue, Policy};
-use types::{Amount, Digest, Name, PaymentId, Seq, Token, shorten};
+use types::{Amount, Digest, Name, PaymentId, Seq, Token};
 use vault::Keys as _;
 
 use crate::answer::{Edge, Handled, refused};
@@ -95,26 +95,6 @@ pub(crate) async fn list<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Han
     let items = edge.show(show)?;
     let next_cursor = page.next.map(|seq| history.cursor(List::Payments, seq.get()));
     Ok(Response::found(&Page { items, next_cursor }))
-}
-
-/// Shows an entity, such as a customer, with its newest payments.
-pub(crate) async fn entity<S: Past + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
-    let (kind, key) = (call.head.path_part(0), call.head.path_part(1));
-    let limit = call.parameters().limit()?;
-    let policy = edge.sources.policy();
-    let named = EntityNamed::of(policy.as_deref(), kind, key).ok_or_else(|| {
-        let kinds: Vec<&str> =
-            policy.iter().flat_map(|policy| policy.entities()).map(|one| one.name.as_str()).collect();
-        let detail =
-            format!("found `{}`, expected an entity of the active policy: {}", shorten(kind), kinds.join(", "));
-        Problem::new(ErrorCode::EntityNotFound, detail)
-    })?;
-    let absent = || Problem::new(ErrorCode::EntityNotFound, format!("no payment names this {}", named.kind));
-    let token = edge.known_token(&named).ok_or_else(absent)?;
-    let totals = edge.sources.entity(token, limit, edge.sources.now()).await?;
-    let features = edge.ask_unnamed(call, query::Features(named.kind.clone(), token)).await?;
-    let shown = edge.show(|assets| Entity::new(&named.kind, &totals, &features, assets))?;
-    Ok(Response::found(&shown.ok_or_else(absent)?))
 }
 
 pub(crate) async fn get_decision<S: Sources + Sync>(edge: &Edge<S>, call: &Call<'_>) -> Handled<S::Failure> {
@@ -259,7 +239,7 @@ impl<S: Sources + Sync> Edge<S> {
     }
 
     /// The token of an entity, if a payment may name it.
-    fn known_token(&self, EntityNamed { kind, value, personal }: &EntityNamed) -> Option<Token> {
+    pub(crate) fn known_token(&self, EntityNamed { kind, value, personal }: &EntityNamed) -> Option<Token> {
         self.sources.keys().known_token(self.installation.tenant, kind.as_str(), value, *personal)
     }
 
@@ -299,6 +279,6 @@ fn not_found<F: From<Problem>>(id: PaymentId) -> F {
     refused(Refusal::PaymentNotFound(id))
 }
 
-fn no_room(full: vault::Full) -> Problem {
+pub(crate) fn no_room(full: vault::Full) -> Problem {
     Problem::new(ErrorCode::KeyStoreFull, full.to_string())
 }

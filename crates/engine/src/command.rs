@@ -13,6 +13,7 @@ use crate::change::{
     CancelScheduled, ChooseIndexes, SetAccountMetadata, SetAddress, SetLimits, SetPaymentMetadata, SetTransferMetadata,
 };
 use crate::details::{AccountReply, AnyTransfer, TransferReply};
+use crate::entity_attributes::{EntityAttributesReply, SetEntityAttributes};
 use crate::entry::ArtifactChunk;
 use crate::guard::{self, Guard, Guarded};
 use crate::identity::{AdmitSubject, CredentialAdded, Principal, PrincipalAdded};
@@ -134,6 +135,7 @@ operations! {
         List(query::List) -> Box<ListReply>,
         ListValues(query::ListValues) -> Page<ListedReply, u64>,
         ListedValue(query::ListedValue) -> Box<ListedReply>,
+        EntityAttributes(query::EntityAttributes) -> Box<EntityAttributesReply>,
     }
 }
 
@@ -228,6 +230,7 @@ operations! {
         AddToList(AddToList) -> Box<ListChanged>,
         RemoveFromList(RemoveFromList) -> Box<ListChanged>,
         DeleteList(DeleteList) -> (Made, Box<ListReply>),
+        SetEntityAttributes(SetEntityAttributes) -> (Made, Box<EntityAttributesReply>),
         RecordRead(PersonalDataRead) -> Made,
         Import(ImportCommand) -> (Made, Box<ImportStatus>),
         SetApprovalRules(SetApprovalRules) -> (Made, Box<ApprovalRulesReply>),

@@ -9,9 +9,9 @@ use ledger::{AccountFlags, NewAccount, NewTransfer, Outcome, Plan, TransferFlags
 use policy::cel::Listed;
 use policy::reason::LEG_FAILED;
 use policy::{
-    AccountRef, AccountTemplate, AttributeKind, AttributeValue, Capture, CaptureExpiry, Counts, Effect, Evaluation,
-    Facts, FeatureValue, LegPlan, ListIdx, PaymentType, PaymentTypeIdx, Policy, Reason, ReviewExpiry, StreamIdx,
-    Verdict, WindowSource,
+    AccountRef, AccountTemplate, AttributeKind, AttributeValue, Capture, CaptureExpiry, Counts, Effect, EntityValue,
+    Evaluation, Facts, FeatureValue, LegPlan, ListIdx, PaymentType, PaymentTypeIdx, Policy, Reason, ReviewExpiry,
+    StreamIdx, Verdict, WindowSource,
 };
 use types::{
     AccountId, Amount, Digest, DigestBuilder, LedgerId, Name, PaymentId, RequestId, Sealed, Seq, Timestamp, Token,
@@ -19,6 +19,7 @@ use types::{
 
 use crate::command::Execute;
 use crate::decide::{Decide, Decided, Recording};
+use crate::entity_attributes::EntityAttributes;
 use crate::entry::{
     AtDeadline, CaptureTerms, Deadline, DecisionForm, Entry, Fact, LegRefusal, PaymentDecided, PaymentStatus,
     PlainValue, StreamOpened,
@@ -67,13 +68,14 @@ impl std::fmt::Debug for NewPayment {
     }
 }
 
-/// The feature windows and lists, addressed by the numbers of one policy.
+/// The feature windows, lists and attributes of entities. Windows and lists are addressed by the numbers of one policy.
 pub(crate) struct StreamHistory<'a> {
     pub(crate) windows: &'a Windows,
     pub(crate) streams: &'a [StreamOpened],
     /// The payment that is decided again, whose own records do not count.
     pub(crate) without: Option<&'a Payment>,
     pub(crate) lists: &'a Lists,
+    pub(crate) attributes: &'a EntityAttributes,
     /// The lists that were looked into, one bit each.
     pub(crate) looked: Cell<u64>,
 }
@@ -82,9 +84,16 @@ pub(crate) struct StreamHistory<'a> {
 const _: () = assert!(policy::limits::LISTS_MAX <= u64::BITS as usize);
 
 impl<'a> StreamHistory<'a> {
-    /// The windows and lists as they are now.
+    /// The windows, lists and attributes as they are now.
     pub(crate) fn now(state: &'a State, streams: &'a [StreamOpened], without: Option<&'a Payment>) -> Self {
-        Self { windows: &state.windows, streams, without, lists: &state.lists, looked: Cell::new(0) }
+        Self {
+            windows: &state.windows,
+            streams,
+            without,
+            lists: &state.lists,
+            attributes: &state.entity_attributes,
+            looked: Cell::new(0),
+        }
     }
 
     /// The lists that were looked into, each with its version.
@@ -122,6 +131,10 @@ impl WindowSource for StreamHistory<'_> {
     fn list_has(&self, list: ListIdx, value: Listed<'_>, at: Timestamp) -> bool {
         self.looked.set(self.looked.get() | 1 << list.number());
         self.lists.has(list.get(), value, at)
+    }
+
+    fn attribute(&self, kind: &Name, attribute: &Name, entity: Token) -> Option<&EntityValue> {
+        self.attributes.get(kind, attribute, entity)
     }
 }
 

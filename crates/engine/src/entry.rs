@@ -11,6 +11,7 @@ use types::{
 };
 
 use crate::approvals::ApprovalFact;
+use crate::entity_attributes::EntityAttributesSet;
 use crate::guard::KeyUsed;
 use crate::identity::IdentityFact;
 use crate::lists::ListFact;
@@ -80,6 +81,8 @@ pub enum Fact {
     Setting(SettingFact),
     /// A list was made, changed or deleted.
     List(ListFact),
+    /// Attributes of an entity were set or removed.
+    EntityAttributes(EntityAttributesSet),
     /// Personal data was shown to somebody.
     PersonalDataRead(PersonalDataRead),
     /// A request with an `Idempotency-Key` was carried out, by the entries that follow if there are any.
@@ -104,6 +107,7 @@ impl Fact {
             | Self::Approval(_)
             | Self::Setting(_)
             | Self::List(_)
+            | Self::EntityAttributes(_)
             | Self::PersonalDataRead(_)
             | Self::KeyUsed(_)
             | Self::StateDigest(_) => &[],
@@ -126,6 +130,7 @@ impl Fact {
             | Self::Approval(_)
             | Self::Setting(_)
             | Self::List(_)
+            | Self::EntityAttributes(_)
             | Self::PersonalDataRead(_)
             | Self::KeyUsed(_)
             | Self::StateDigest(_) => None,
@@ -146,7 +151,8 @@ impl Fact {
             | Self::Identity(_)
             | Self::Approval(_)
             | Self::Setting(_)
-            | Self::List(_) => RestoredFrom::Entry,
+            | Self::List(_)
+            | Self::EntityAttributes(_) => RestoredFrom::Entry,
             Self::KeyUsed(_) => RestoredFrom::Recent,
             Self::PersonalDataRead(_) => RestoredFrom::Nothing,
             Self::PaymentDecided(_) | Self::PaymentChanged(_) | Self::LabelRecorded(_) => RestoredFrom::Payment,

@@ -22,6 +22,7 @@ mod decide;
 mod details;
 mod dry_run;
 mod due;
+mod entity_attributes;
 mod entry;
 mod guard;
 mod identity;
@@ -73,6 +74,10 @@ pub use command::{
 pub use create_payment::{CreatePayment, CreatePaymentBatch, NewPayment, PAYMENTS_MAX, account_id};
 pub use decide::OpenLedger;
 pub use details::{AccountName, AccountNameParseError, AccountReply, AnyTransfer, MetadataChanges, TransferReply};
+pub use entity_attributes::{
+    ENTITY_CHANGES_MAX, ENTITY_NAMES_MAX, ENTITY_VALUES_MAX, EntityAttributeReply, EntityAttributesReply,
+    EntityAttributesSet, EntityRefusal, SetEntityAttributes,
+};
 pub use entry::{
     ArtifactChunk, AtDeadline, CaptureTerms, Cause, Deadline, DecisionForm, DepartedHistory, Entry, Fact, Header,
     Incremented, LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums, PlainValue,
@@ -361,6 +366,7 @@ impl Engine {
             | Fact::Approval(_)
             | Fact::Setting(_)
             | Fact::List(_)
+            | Fact::EntityAttributes(_)
             | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_) => true,
         }

@@ -64,6 +64,7 @@ impl PastPayment {
             | Fact::Approval(_)
             | Fact::Setting(_)
             | Fact::List(_)
+            | Fact::EntityAttributes(_)
             | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_) => return false,
         }

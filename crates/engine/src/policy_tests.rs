@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use foldhash::{HashSet, HashSetExt as _};
 use ledger::NewAccount;
-use policy::{AttributeValue, Bundle, Policy, PolicyTest, Problem, TestExpectation, TestPayment};
+use policy::{AttributeValue, Bundle, Policy, PolicyTest, Problem, TestAttribute, TestExpectation, TestPayment};
 use types::{AccountId, ActorId, Code, Digest, Name, Origin, PaymentId, RequestId, ShardId, TenantId, Timestamp};
 
 use crate::{
     ActivatePolicy, Applied, ArtifactChunk, Command, CreateAccounts, CreatePayment, Engine, Fact, NewPayment,
-    PaymentDecided, RecordLabel, Request,
+    PaymentDecided, RecordLabel, Request, SetEntityAttributes,
 };
 
 /// What became of a test.
@@ -52,10 +52,22 @@ pub fn run_policy_tests(bundle: &Bundle) -> Result<Vec<TestOutcome>, Vec<Problem
 /// Decides the payments of a test, and returns the last decision.
 fn decide(test: &PolicyTest, policy: &Arc<Policy>, bundle: &Bundle) -> Result<Arc<PaymentDecided>, String> {
     let mut desk = Desk::new(policy, bundle)?;
+    let before = |before| test.at.checked_sub(before).unwrap_or(Timestamp::ZERO);
+    let mut attributes = test.attributes.iter().peekable();
+    let mut set_until = |desk: &mut Desk<'_>, until: Timestamp| {
+        let time_of = |attribute: &TestAttribute| attribute.before.map_or(Timestamp::ZERO, before);
+        while let Some(attribute) = attributes.next_if(|next| time_of(next) <= until) {
+            let why = |why| format!("attribute `{}` of a {} was refused: {why}", attribute.attribute, attribute.entity);
+            desk.set(time_of(attribute), attribute).map_err(why)?;
+        }
+        Ok::<_, String>(())
+    };
     for payment in &test.history {
-        let at = test.at.checked_sub(payment.before).unwrap_or(Timestamp::ZERO);
+        let at = before(payment.before);
+        set_until(&mut desk, at)?;
         desk.decide(at, payment).map_err(|why| format!("a payment of the history was refused: {why}"))?;
     }
+    set_until(&mut desk, test.at)?;
     desk.decide(test.at, &test.payment).map_err(|why| format!("the payment was refused: {why}"))
 }
 
@@ -114,13 +126,30 @@ impl<'p> Desk<'p> {
         if accounts.is_empty() { Ok(()) } else { self.execute(at, CreateAccounts(accounts)).map(drop) }
     }
 
-    /// Decides a payment at its time, after all that is due before it, and labels it if it has a label.
-    fn decide(&mut self, at: Timestamp, payment: &TestPayment) -> Result<Arc<PaymentDecided>, String> {
+    /// Does what is due until a time.
+    fn execute_due(&mut self, at: Timestamp) {
         while let Some(due) = self.engine.next_due().filter(|due| *due <= at) {
             if !self.engine.execute_due(due, &mut |_: Applied<'_>| {}) {
                 break;
             }
         }
+    }
+
+    /// Sets an attribute of an entity at its time, after all that is due before it.
+    fn set(&mut self, at: Timestamp, attribute: &TestAttribute) -> Result<(), String> {
+        self.execute_due(at);
+        let set = SetEntityAttributes {
+            policy: self.policy.digest(),
+            kind: attribute.entity.clone(),
+            entity: attribute.token,
+            changes: vec![(attribute.attribute.clone(), Some(attribute.value.clone()))],
+        };
+        self.execute(at, set).map(drop)
+    }
+
+    /// Decides a payment at its time, after all that is due before it, and labels it if it has a label.
+    fn decide(&mut self, at: Timestamp, payment: &TestPayment) -> Result<Arc<PaymentDecided>, String> {
+        self.execute_due(at);
         self.open_accounts(at, payment)?;
         let id = PaymentId::new(self.last.saturating_add(1));
         let types = self.policy.payment_types();

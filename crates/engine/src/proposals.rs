@@ -95,6 +95,7 @@ fn extra_bytes(fact: &Fact) -> usize {
         | Fact::Identity(_)
         | Fact::Setting(_)
         | Fact::List(_)
+        | Fact::EntityAttributes(_)
         | Fact::PersonalDataRead(_)
         | Fact::KeyUsed(_)
         | Fact::StateDigest(_) => 0,

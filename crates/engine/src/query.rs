@@ -329,6 +329,10 @@ pub struct ListedValue {
     pub value: ListValue,
 }
 
+/// The attributes of an entity of this kind, in order of name. An entity that nobody has set an attribute of has none.
+#[derive(Debug, Clone)]
+pub struct EntityAttributes(pub Name, pub Token);
+
 /// A number that no credential has yet. Another request may take it first.
 #[derive(Debug, Clone)]
 pub struct NextCredential;

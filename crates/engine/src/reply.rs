@@ -17,6 +17,7 @@ use crate::api_keys::CredentialReply;
 use crate::approvals::ApprovalRefusal;
 use crate::closed::WritesClosed;
 use crate::details::{AccountReply, AnyTransfer, TransferReply, head, version_of};
+use crate::entity_attributes::{EntityAttributesReply, EntityRefusal};
 use crate::entry::{Incremented, PaymentDecided, PaymentStatus, PolicyActivated, Verb};
 use crate::identity::{IdentityRefusal, Principal};
 use crate::lists::{ListChanged, ListRefusal, ListReply, ListedReply};
@@ -119,6 +120,8 @@ replies! {
         /// Values of a list. The place to continue from is the number of a place in the list.
         ListValues(Page<ListedReply, u64>),
         ListedValue(Box<ListedReply>),
+        EntityAttributes(Box<EntityAttributesReply>),
+        EntityAttributesMade((Made, Box<EntityAttributesReply>)),
         /// Only whether this request made something.
         Made(Made),
         LedgerMade((Made, Book)),
@@ -340,6 +343,9 @@ pub enum Refusal {
     /// The list cannot be changed or shown, or the policy not be activated.
     #[error(transparent)]
     List(#[from] ListRefusal),
+    /// The attributes of an entity cannot be set.
+    #[error(transparent)]
+    Entity(#[from] EntityRefusal),
     #[error("no policy is active; activate one with POST /v1/policies")]
     NoActivePolicy,
     /// The policy changed after the payment was parsed; it must be parsed again.

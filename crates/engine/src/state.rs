@@ -10,6 +10,7 @@ use types::{Amount, Digest, DigestBuilder, Origin, PaymentId, RequestId, Seq, Ti
 use crate::Applied;
 use crate::approvals::Approvals;
 use crate::artifact::Artifact;
+use crate::entity_attributes::EntityAttributes;
 use crate::entry::{
     CaptureTerms, Cause, Entry, Fact, Header, LabelRecorded, PaymentChanged, PaymentDecided, PaymentSums,
     PolicyActivated, Portion, StateDigest,
@@ -68,6 +69,7 @@ pub(crate) struct State {
     pub(crate) approvals: Approvals,
     pub(crate) settings: Settings,
     pub(crate) lists: Lists,
+    pub(crate) entity_attributes: EntityAttributes,
     pub(crate) keys: Keys,
     /// How many window records were dropped at a bound since the start, for a metric.
     pub(crate) records_dropped: u64,
@@ -98,6 +100,7 @@ impl Default for State {
             approvals: Approvals::default(),
             settings: Settings::default(),
             lists: Lists::default(),
+            entity_attributes: EntityAttributes::default(),
             keys: Keys::default(),
             records_dropped: 0,
             since_digest: chained_from(Digest::default()),
@@ -247,6 +250,12 @@ impl State {
                     fact.digest_into(header, &mut self.since_digest);
                 }
                 self.lists.apply(header, fact);
+            }
+            Fact::EntityAttributes(fact) => {
+                if !self.since_digest.is_discarding() {
+                    fact.digest_into(header, &mut self.since_digest);
+                }
+                self.entity_attributes.apply(header, fact);
             }
             Fact::KeyUsed(used) => {
                 self.since_digest.u128(header.request.get()).u64(u64::from(used.items));

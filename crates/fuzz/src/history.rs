@@ -63,6 +63,8 @@ pub(crate) const REQUESTS: &[&str] = &[
     "POST /v1/lists/unused/delete\n",
     // Again, so that the request that deletes it finds it.
     "POST /v1/lists\n{\"name\": \"unused\", \"holds\": \"text\", \"purpose\": \"allow\"}",
+    "PUT /v1/entities/customer/ann\n{\"attributes\": {\"level\": 2, \"segment\": \"business\", \"limit\": 0.5, \
+     \"staff\": false, \"opened_at\": \"2026-01-31T00:00:00Z\"}}",
 ];
 
 /// Valid requests that have not been made yet: one for each route with a JSON body or with none.
@@ -102,6 +104,7 @@ pub(crate) const MORE: &[&str] = &[
     "POST /v1/lists/countries/values\n{\"values\": [{\"value\": \"SY\"}]}",
     "POST /v1/lists/customers/remove-values\n{\"tokens\": [\"00000000-0000-0000-0000-000000000007\"]}",
     "POST /v1/lists/customers/delete\n{}",
+    "PUT /v1/entities/customer/ann\n{\"attributes\": {\"level\": 3, \"segment\": null}}",
     "POST /v1/tenants\n{\"name\": \"acme\", \"mode\": \"test\", \"sandbox_of\": 2, \"quotas\": {\"requests_per_second\": 100}}",
     "POST /v1/tenants/2/quotas\n{\"requests_per_second\": 100, \"disk_bytes\": 1073741824}",
     "POST /v1/clients\n{\"name\": \"shop\", \"tenant\": 2, \"role\": \"developer\", \"authentication\": {\"method\": \"client_secret\"}}",
@@ -177,6 +180,27 @@ rate = "rate"
 age = "age"
 since = "since"
 from = "from"
+[entities.customer.attributes]
+level = { type = "int" }
+segment = { type = "string" }
+limit = { type = "double" }
+staff = { type = "bool" }
+opened_at = { type = "timestamp" }
+[features.level]
+of = "customer"
+attribute = "level"
+[features.account_age]
+of = "customer"
+attribute = "opened_at"
+[[rules]]
+name = "low_level"
+when = "has(features.level) && features.level < 2 && features.account_age < 86400"
+then = { tag = "low level" }
+[[tests]]
+name = "low_level"
+entities = [{ entity = "customer", key = "ann", before = "1h", attributes = { level = 1, opened_at = 2026-01-01T00:00:00Z } }]
+payment = { payment = "top_up", amount = 100, attributes = { customer = "ann" } }
+expect = { verdict = "approve", tags = ["low level"] }
 "#;
 
 /// The time of the imported rows.

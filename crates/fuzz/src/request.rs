@@ -27,6 +27,7 @@ impl<'a> Call<'a> {
         let method = match method {
             "GET" => Method::Get,
             "POST" => Method::Post,
+            "PUT" => Method::Put,
             _ => return Err(none()),
         };
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -162,6 +163,7 @@ impl<'a> Call<'a> {
             | Operation::RemoveListValues
             | Operation::ListListValues
             | Operation::GetListValue
+            | Operation::SetEntityAttributes
             | Operation::CreateApiKey
             | Operation::ListApiKeys
             | Operation::GetApiKey

@@ -140,6 +140,7 @@ impl Term {
             | Fact::Approval(_)
             | Fact::Setting(_)
             | Fact::List(_)
+            | Fact::EntityAttributes(_)
             | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_) => {}
         }

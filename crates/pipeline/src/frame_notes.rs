@@ -257,6 +257,7 @@ fn payment_event(entry: &Entry, decided: Seq) -> IndexedFact {
         | Fact::StateDigest(_)
         | Fact::Setting(_)
         | Fact::List(_)
+        | Fact::EntityAttributes(_)
         | Fact::PersonalDataRead(_)
         | Fact::KeyUsed(_)
         | Fact::Approval(_)

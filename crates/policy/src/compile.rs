@@ -21,6 +21,7 @@ use crate::spec::{Attribute, FeatureSource, FeatureSpec, FeatureType, ListHolds,
 pub(crate) fn compile(draft: Draft<'_>, digest: Digest) -> Option<Policy> {
     let mut compiler = Compiler::new(&draft);
     compiler.legs();
+    compiler.attributes();
     draft.streams.iter().for_each(|(position, stream)| compiler.stream(StreamIdx::at(position), stream));
     let types = compiler.features();
     compiler.models();
@@ -248,6 +249,23 @@ impl<'a> Compiler<'a> {
         Some(first)
     }
 
+    /// Plans the features that are attributes of entities. They need no history, so that streams can read them too.
+    fn attributes(&mut self) {
+        let draft = self.draft;
+        for (position, feature) in draft.features.iter() {
+            let FeatureSource::Attribute { of, entity, attribute } = &feature.source else { continue };
+            let Some(kind) = draft.entities.get(entity.get()) else { continue };
+            let Some(declared) = kind.attributes.get(attribute.get()) else { continue };
+            for payment in &feature.payments {
+                let Some(Some(scope)) = self.scopes.get_mut(payment.get()) else { continue };
+                let Some((of, _)) = scope.spec.attribute(of.as_str()) else { continue };
+                let how = How::Attribute { of, kind: kind.name.clone(), attribute: declared.clone() };
+                scope.plan.features.push(FeaturePlan { feature: FeatureIdx::at(position), how });
+            }
+            self.declare_feature(position, feature, feature.ty);
+        }
+    }
+
     /// Plans all features and returns their types, `None` for those with problems. A feature is compiled after those that it reads.
     fn features(&mut self) -> Vec<Option<FeatureType>> {
         let draft = self.draft;
@@ -255,6 +273,12 @@ impl<'a> Compiler<'a> {
         // Slots of a plan are in the order in which features are compiled, and its features in the order of the document.
         let mut waiting: Vec<_> =
             draft.features.iter().zip(0..).map(|((idx, feature), at)| (at, idx, feature)).collect();
+        for (at, _, feature) in &waiting {
+            if let (true, Some(ty)) = (feature.source.is_attribute(), types.get_mut(*at)) {
+                *ty = feature.ty;
+            }
+        }
+        waiting.retain(|(_, _, feature)| !feature.source.is_attribute());
         waiting.sort_by_key(|(_, _, feature)| feature.expression.is_some());
         while !waiting.is_empty() {
             let names: Vec<String> =
@@ -523,7 +547,7 @@ const fn schema_type(ty: FeatureType) -> Type {
 }
 
 /// Whether an expression names one of these features, which have the form `features.<name>`, outside its strings.
-fn reads_one_of(source: &Source, names: &[String]) -> bool {
+pub(crate) fn reads_one_of(source: &Source, names: &[String]) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     without_strings(&source.value).iter().any(|code| {
         names.iter().any(|name| {

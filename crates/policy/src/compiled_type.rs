@@ -5,7 +5,7 @@ use types::Name;
 use crate::cel::{Listed, Program, Row, Slot, Type, Value};
 use crate::evaluation::{Facts, WindowSource};
 use crate::index::{AttributeIdx, FeatureIdx, ListIdx, ModelIdx, StreamIdx};
-use crate::spec::{AggregateKind, AttributeKind, Counts, RuleEffect, StreamClock};
+use crate::spec::{AggregateKind, AttributeKind, Counts, EntityAttribute, RuleEffect, StreamClock};
 use crate::value::{AttributeValue, FeatureValue};
 
 /// What every payment has, in the order of the first slots. No attribute can have one of these names.
@@ -119,6 +119,13 @@ pub(crate) enum How {
         before: Option<usize>,
     },
     Expression(Program),
+    Attribute {
+        /// The attribute of the payment with the entity.
+        of: AttributeIdx,
+        /// The kind of the entity.
+        kind: Name,
+        attribute: EntityAttribute,
+    },
 }
 
 #[derive(Debug)]

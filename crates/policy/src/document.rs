@@ -104,6 +104,7 @@ impl<'d> Draft<'d> {
         draft.tests = policy_tests::tests(&mut table, &draft);
         table.finish();
         streams::set_needs(&mut draft.streams, &draft.features);
+        streams::cover_attributes(&mut draft.streams, &draft.features, &draft.entities);
         draft
     }
 

@@ -8,7 +8,7 @@ use crate::compiled_type::{AMOUNT, BUILT_IN, Lists, ModelPlan, Payment};
 use crate::evaluation::{
     AccountRef, Effect, Evaluation, Facts, Failure, FailureCause, LegPlan, Part, Reason, Score, Verdict, WindowSource,
 };
-use crate::history::{StreamNow, WindowNow, aggregate_value, features_now};
+use crate::history::{StreamNow, WindowNow, aggregate_value, attribute_value, attributes_now, features_now};
 use crate::index::AttributeIdx;
 use crate::policy::Policy;
 use crate::reason::Codes;
@@ -36,7 +36,9 @@ impl Policy {
 
         let mut judgement = Judgement::new(self.thresholds(), &self.codes);
         let mut payment = Payment { plan, facts, amount, features: &[], models: &[], lists: Lists(history) };
-        let streams: Vec<_> = plan.streams.iter().map(|stream| StreamNow::of(stream, &payment)).collect();
+        let features = attributes_now(&payment, history);
+        let known = Payment { features: &features, ..payment };
+        let streams: Vec<_> = plan.streams.iter().map(|stream| StreamNow::of(stream, &known)).collect();
         for (stream, now) in plan.streams.iter().zip(&streams) {
             if let Err(error) = now.record {
                 let spec = self.streams().get(stream.stream.get()).expect("POL-4: a plan names streams of its policy");
@@ -44,7 +46,7 @@ impl Policy {
                 judgement.failed(failure, &self.codes.stream_failed);
             }
         }
-        let features = features_now(&payment, &streams, history);
+        let features = features_now(&payment, features, &streams, history);
         payment.features = &features;
         let mut models = Vec::with_capacity(plan.models.len());
         for model in &plan.models {
@@ -261,7 +263,8 @@ impl<'p> Judgement<'p> {
 }
 
 impl Policy {
-    /// The values at `at` of all features that are about the records of an entity of this kind alone, in their order. Features of pairs
+    /// The values at `at` of all features that are about an entity of this kind alone: about its records, or its attributes. They are in
+    /// their order. Features of pairs
     /// and groups, and those that compare a payment with records, have no value for an entity.
     pub fn features_of(
         &self,
@@ -271,6 +274,12 @@ impl Policy {
         history: &dyn WindowSource,
     ) -> Vec<(Name, FeatureValue)> {
         let value = |feature: &FeatureSpec| {
+            if let FeatureSource::Attribute { entity: of, attribute, .. } = &feature.source {
+                let of = self.entities().get(of.get()).filter(|of| of.name == *kind)?;
+                let attribute = of.attributes.get(attribute.get())?;
+                let value = attribute_value(history.attribute(kind, &attribute.name, entity), attribute, at);
+                return Some((feature.name.clone(), value));
+            }
             let FeatureSource::Aggregate { stream, aggregate, window } = feature.source else { return None };
             let spec = self.streams().get(stream.get())?;
             let is_of_one = spec.pair.is_none() && !spec.is_grouped && !aggregate.is_about_payment();

@@ -8,7 +8,7 @@ use crate::cel::Listed;
 use crate::index::{AccountTemplateIdx, FeatureIdx, ListIdx, ModelIdx, PaymentTypeIdx, StreamIdx};
 use crate::limits::SCORE_MAX;
 use crate::spec::{Counts, StreamClock};
-use crate::value::{AttributeValue, FeatureValue};
+use crate::value::{AttributeValue, EntityValue, FeatureValue};
 
 /// What is known about a payment when it is decided.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +32,7 @@ impl Facts<'_> {
     }
 }
 
-/// The records of all streams of the policy, and the values of its lists, as of now. It is used during one evaluation only, so it need not change.
+/// The records of all streams of the policy, the values of its lists and the attributes of its entities, as of now. It is used during one evaluation only, so it need not change.
 pub trait WindowSource {
     /// The records of `entity` in `window` as of `at` on the stream's clock. The entity is a token, or what
     /// [`StreamRecord::entity`] is for a stream of pairs or groups. `candidate` is what the payment under decision adds to the stream
@@ -52,6 +52,9 @@ pub trait WindowSource {
     /// Whether a list has a value that does not expire before or at `at`. A list that was not made has no values. An implementation
     /// may note that the list was asked for, because a decision names the lists that it depends on.
     fn list_has(&self, list: ListIdx, value: Listed<'_>, at: Timestamp) -> bool;
+
+    /// What an entity of this kind has as an attribute, if it was set.
+    fn attribute(&self, kind: &Name, attribute: &Name, entity: Token) -> Option<&EntityValue>;
 }
 
 /// The result of evaluating a policy for one payment. It is a pure function of the policy, the facts and the history.

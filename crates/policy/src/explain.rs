@@ -11,7 +11,7 @@ use crate::onnx::{Contributions, Unexplained};
 use crate::policy::Policy;
 use crate::reason::ReasonText;
 use crate::spec::{PaymentType, Rule};
-use crate::value::{AttributeValue, FeatureValue};
+use crate::value::{AttributeValue, EntityValue, FeatureValue};
 
 /// How a model came to its answer for one payment.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,6 +91,11 @@ impl WindowSource for NoHistory {
     fn list_has(&self, _list: ListIdx, _value: Listed<'_>, _at: Timestamp) -> bool {
         // What looks into a list is not evaluated.
         false
+    }
+
+    fn attribute(&self, _kind: &Name, _attribute: &Name, _entity: Token) -> Option<&EntityValue> {
+        // The values of features are stored, so nothing asks for attributes.
+        None
     }
 }
 

@@ -11,8 +11,8 @@ use crate::evaluate::entity;
 use crate::evaluation::{StreamRecord, WindowSource};
 use crate::index::FeatureIdx;
 use crate::limits::FEATURE_TEXT_BYTES_MAX;
-use crate::spec::AggregateKind;
-use crate::value::{FeatureValue, MissingReason};
+use crate::spec::{AggregateKind, EntityAttribute};
+use crate::value::{EntityValue, FeatureValue, MissingReason};
 
 /// A stream as of one payment.
 pub(crate) struct StreamNow {
@@ -136,32 +136,62 @@ impl<'h> WindowNow<'h> {
     }
 }
 
-/// Computes the features of a payment. Each comes after those that it reads; the result is in the order of the document.
+/// The features of a payment in the order of the document, with the values of those that are attributes of entities. The others are
+/// not known yet.
+pub(crate) fn attributes_now(payment: &Payment<'_>, history: &dyn WindowSource) -> Vec<(FeatureIdx, FeatureValue)> {
+    let value = |planned: &crate::compiled_type::FeaturePlan| {
+        let value = match &planned.how {
+            How::Attribute { of, kind, attribute } => match entity(payment.facts, *of) {
+                Some(token) => {
+                    let value = history.attribute(kind, &attribute.name, token);
+                    attribute_value(value, attribute, payment.facts.decided_at)
+                }
+                None => FeatureValue::Missing(MissingReason::AttributeAbsent),
+            },
+            How::Aggregate { .. } | How::Expression(_) => FeatureValue::Missing(MissingReason::Unavailable),
+        };
+        (planned.feature, value)
+    };
+    payment.plan.features.iter().map(value).collect()
+}
+
+/// The feature that an attribute of an entity is at `at`. A value that was set when the policy declared another type does not count.
+pub(crate) fn attribute_value(value: Option<&EntityValue>, attribute: &EntityAttribute, at: Timestamp) -> FeatureValue {
+    match value {
+        None => FeatureValue::Missing(MissingReason::NotSet),
+        Some(value) if value.ty() != attribute.ty => FeatureValue::Missing(MissingReason::OutOfRange),
+        Some(value) => value.as_feature(at),
+    }
+}
+
+/// Computes the features of a payment, of which `values` has the attributes of entities. Each comes after those that it reads; the result
+/// is in the order of the document.
 pub(crate) fn features_now(
     payment: &Payment<'_>,
+    mut values: Vec<(FeatureIdx, FeatureValue)>,
     streams: &[StreamNow],
     history: &dyn WindowSource,
 ) -> Vec<(FeatureIdx, FeatureValue)> {
     let plan = payment.plan;
+    let known = Payment { features: &values, ..*payment };
     let window = |planned: &crate::compiled_type::WindowPlan| {
         let now = streams.get(planned.stream).expect("POL-4: a plan names its own streams");
         let stream = plan.streams.get(planned.stream).expect("POL-4: a plan names its own streams");
-        let candidate = now.record.map_err(missing_reason)?;
-        let entity = now.entity.map_err(missing_reason)?.ok_or(MissingReason::AttributeAbsent)?;
+        let reason = |error| missing_reason(error, &known);
+        let candidate = now.record.map_err(reason)?;
+        let entity = now.entity.map_err(reason)?.ok_or(MissingReason::AttributeAbsent)?;
         let view = history.view(stream.stream, entity, planned.window, now.at, candidate)?;
         Ok(WindowNow::of(view, planned.sums))
     };
     let windows: Vec<Result<WindowNow<'_>, MissingReason>> = plan.windows.iter().map(window).collect();
     let at = |window: usize| *windows.get(window).expect("POL-4: a plan names its own windows");
     let mut scratch = Vec::new();
-    let unknown = |planned: &crate::compiled_type::FeaturePlan| {
-        (planned.feature, FeatureValue::Missing(MissingReason::Unavailable))
-    };
-    let mut values: Vec<_> = plan.features.iter().map(unknown).collect();
     for place in &plan.slots {
         let planned = plan.features.get(*place).expect("POL-4: a plan names its own features");
+        let payment = &Payment { features: &values, ..*payment };
         let value = match &planned.how {
-            How::Expression(program) => expression_value(program, &Payment { features: &values, ..*payment }),
+            How::Attribute { .. } => continue,
+            How::Expression(program) => expression_value(program, payment),
             How::Aggregate { window, aggregate, before } => match (at(*window), before.map(at).transpose()) {
                 (Ok(now), Ok(before)) => {
                     let planned = plan.windows.get(*window).expect("POL-4: a plan names its own windows");
@@ -199,24 +229,23 @@ fn expression_value(program: &Program, payment: &Payment<'_>) -> FeatureValue {
             | Value::List(_)
             | Value::Map(_),
         ) => FeatureValue::Missing(MissingReason::ExpressionFailed),
-        Err(EvalError::Missing(slot)) => {
-            let number = usize::from(slot.0).checked_sub(BUILT_IN.len() + payment.plan.attributes);
-            let read = number.and_then(|number| payment.features.get(*payment.plan.slots.get(number)?));
-            match read {
-                // What the feature lacks is what the other one lacks.
-                Some((_, FeatureValue::Missing(reason))) => FeatureValue::Missing(*reason),
-                Some(_) | None => FeatureValue::Missing(missing_reason(EvalError::Missing(slot))),
-            }
-        }
-        Err(error) => FeatureValue::Missing(missing_reason(error)),
+        Err(error) => FeatureValue::Missing(missing_reason(error, payment)),
     })
 }
 
-/// Why an expression over attributes has no value: a missing value is a missing attribute.
-fn missing_reason(error: EvalError) -> MissingReason {
+/// Why an expression has no value: a missing value is a missing attribute, or a feature that is missing for a reason of its own.
+fn missing_reason(error: EvalError, payment: &Payment<'_>) -> MissingReason {
     match error {
         EvalError::Missing(AMOUNT) => MissingReason::OutOfRange,
-        EvalError::Missing(_) => MissingReason::AttributeAbsent,
+        EvalError::Missing(slot) => {
+            let number = usize::from(slot.0).checked_sub(BUILT_IN.len() + payment.plan.attributes);
+            let read = number.and_then(|number| payment.features.get(*payment.plan.slots.get(number)?));
+            match read {
+                // What the expression lacks is what the feature lacks.
+                Some((_, FeatureValue::Missing(reason))) => *reason,
+                Some(_) | None => MissingReason::AttributeAbsent,
+            }
+        }
         EvalError::Mistyped(_)
         | EvalError::Overflow
         | EvalError::DivisionByZero
@@ -282,7 +311,7 @@ const NS_PER_SECOND: u64 = 1_000_000_000;
 
 /// Compares what a payment adds, or would add if the filter did not leave it out, with the earlier records.
 fn compared(aggregate: AggregateKind, earlier: View<'_>, stream: &StreamPlan, payment: &Payment<'_>) -> FeatureValue {
-    let missing = |error| FeatureValue::Missing(missing_reason(error));
+    let missing = |error| FeatureValue::Missing(missing_reason(error, payment));
     if aggregate == AggregateKind::Seen {
         return match item(stream, payment) {
             Ok(Some(item)) => FeatureValue::Bool(earlier.has_seen(item)),

@@ -38,6 +38,8 @@ index!(
     AttributeIdx,
     /// Position of an entity kind in [`Policy::entities`](crate::Policy::entities).
     EntityIdx,
+    /// Position of an attribute in the list of its entity kind.
+    EntityAttributeIdx,
     /// Position of a ledger in [`Policy::ledgers`](crate::Policy::ledgers).
     LedgerIdx,
     /// Position of an account template in [`Policy::accounts`](crate::Policy::accounts).

@@ -26,7 +26,7 @@
 //!
 //! Expressions are written in [CEL](cel). They can read `payment.amount` (an int, in minor units), `payment.type` and
 //! `payment.asset` (strings), `payment.occurred_at` and `payment.decided_at` (timestamps) and `payment.<attribute>`.
-//! Features, rules and inputs of models can also read `features.<feature>`; features must not read each other in a circle. An expression is compiled for every payment type that
+//! Features, rules and inputs of models can also read `features.<feature>`, and streams those that are attributes of entities; features must not read each other in a circle. An expression is compiled for every payment type that
 //! it applies to and must be valid for all of them; `payments` limits it to some types. An optional attribute or a
 //! feature may be missing. `has(payment.device)` tests for that; if an expression reads a missing value without
 //! testing, `on_missing_feature` decides.
@@ -45,6 +45,20 @@
 //! the nearest declared name. A list that no request has made yet is empty. An entity is looked up in a list of its kind, which holds
 //! tokens. A string is looked up in a list of texts, which are kept in the clear, so it must not be personal. A value that has expired at
 //! the time of the decision is not in the list. A decision names the version of every list that it looked into.
+//!
+//! # Attributes of entities
+//!
+//! `[entities.customer.attributes]` declares what can be set for each value of an entity, with its type: `string`, `int`, `double`, `bool` or
+//! `timestamp`. Requests to `PUT /v1/entities/{entity}/{key}` set and remove values while the policy is active; they are kept in the clear, so they must not be
+//! personal data. A feature with `attribute` is the value that the entity in the payment's attribute `of` has at the moment of the decision. A
+//! timestamp is read as an int: the whole seconds from it to `payment.decided_at`, rounded down, negative if it is in the future.
+//!
+//! The feature is missing with the reason `not_set` if nobody has set the attribute for this entity, with `attribute_absent` if the payment leaves out the entity, and with
+//! `out_of_range` if the value was set when a policy declared another type. Such features need no history, so the expressions of streams can
+//! read them too (`where = "has(features.kyc_level) && features.kyc_level < 2"`), but not other features. A record keeps what counted when its payment was decided.
+//!
+//! A test sets attributes with `entities = [{ entity = "customer", key = "ann", attributes = { kyc_level = 1 } }]`; `before = "2h"` sets them that long before the
+//! payment under test, and without it they are set before everything else.
 //!
 //! # Expressions
 //!
@@ -177,8 +191,8 @@ pub use explain::{
     Contribution, Explained, Explanation, LIST, LOOKS_INTO_A_LIST, NotExplained, RuleOutcome, RuleTrace, Sealed, Stored,
 };
 pub use index::{
-    AccountTemplateIdx, AttributeIdx, EntityIdx, FeatureIdx, LedgerIdx, ListIdx, ModelIdx, PaymentTypeIdx, ReasonIdx,
-    StreamIdx,
+    AccountTemplateIdx, AttributeIdx, EntityAttributeIdx, EntityIdx, FeatureIdx, LedgerIdx, ListIdx, ModelIdx,
+    PaymentTypeIdx, ReasonIdx, StreamIdx,
 };
 pub use limits::AMOUNT_MAX;
 pub use policy::Policy;
@@ -186,8 +200,9 @@ pub use problem::{Problem, ProblemPlace, Warning};
 pub use reason::{LEG_FAILED, ReasonText};
 pub use spec::{
     AccountFlagsSpec, AccountTemplate, AggregateKind, AmountUnit, Attribute, AttributeKind, Capture, CaptureExpiry,
-    Counts, DecimalMark, Entity, FeatureSource, FeatureSpec, FeatureType, FileMapping, LabelColumn, LedgerSpec, Leg,
-    LegAccount, ListHolds, ListSpec, ModelSpec, Normalise, OccurredAt, OnFailure, PaymentType, PolicyTest, Review,
-    ReviewExpiry, Rule, RuleEffect, StreamClock, StreamSpec, TestExpectation, TestPayment, Thresholds,
+    Counts, DecimalMark, Entity, EntityAttribute, EntityAttributeType, FeatureSource, FeatureSpec, FeatureType,
+    FileMapping, LabelColumn, LedgerSpec, Leg, LegAccount, ListHolds, ListSpec, ModelSpec, Normalise, OccurredAt,
+    OnFailure, PaymentType, PolicyTest, Review, ReviewExpiry, Rule, RuleEffect, StreamClock, StreamSpec, TestAttribute,
+    TestExpectation, TestPayment, Thresholds,
 };
-pub use value::{AttributeValue, FeatureValue, MissingReason};
+pub use value::{AttributeValue, EntityValue, FeatureValue, MissingReason};

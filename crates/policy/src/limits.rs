@@ -18,6 +18,10 @@ pub const TEXT_BYTES_MAX: usize = 1024;
 pub const LEDGERS_MAX: usize = 64;
 /// Most entity kinds.
 pub const ENTITIES_MAX: usize = 64;
+/// Most attributes of one entity kind.
+pub const ENTITY_ATTRIBUTES_MAX: usize = 32;
+/// Most bytes of a text that an entity has as an attribute. Every decision that reads it stores it as a feature.
+pub const ENTITY_TEXT_BYTES_MAX: usize = FEATURE_TEXT_BYTES_MAX;
 /// Most account templates.
 pub const ACCOUNTS_MAX: usize = 256;
 pub const PAYMENT_TYPES_MAX: usize = 32;
@@ -43,6 +47,8 @@ pub const TAG_BYTES_MAX: usize = 64;
 /// Most bytes of a text feature. A longer text is missing (out of range), because every decision stores its features.
 pub const FEATURE_TEXT_BYTES_MAX: usize = 256;
 pub const TESTS_MAX: usize = 100;
+/// Most attributes of entities that all tests set together.
+pub const TEST_ATTRIBUTES_MAX: usize = 10_000;
 /// Most payments of history in all tests together.
 pub const TEST_PAYMENTS_MAX: usize = 10_000;
 /// Most values in a list of labels.

@@ -5,14 +5,16 @@ mod file;
 use std::borrow::Cow;
 
 use features::Quantile;
-use types::{Amount, Asset, Code, Digest, LedgerId, Name, Span, Timestamp};
+use types::{Amount, Asset, Code, Digest, LedgerId, Name, Span, Timestamp, Token};
 
 use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
 use crate::evaluation::Verdict;
-use crate::index::{AccountTemplateIdx, AttributeIdx, EntityIdx, LedgerIdx, PaymentTypeIdx, ReasonIdx, StreamIdx};
+use crate::index::{
+    AccountTemplateIdx, AttributeIdx, EntityAttributeIdx, EntityIdx, LedgerIdx, PaymentTypeIdx, ReasonIdx, StreamIdx,
+};
 use crate::problem::ProblemPlace;
-use crate::value::AttributeValue;
+use crate::value::{AttributeValue, EntityValue};
 
 pub use file::{AmountUnit, DecimalMark, FileMapping, LabelColumn};
 
@@ -25,6 +27,69 @@ pub struct Entity {
     pub personal: bool,
     /// How a value is written before it is compared.
     pub normalise: Normalise,
+    /// What can be set for each value, such as the level of a customer. The values are not a part of the policy.
+    pub attributes: Vec<EntityAttribute>,
+}
+
+impl Entity {
+    /// The attribute with this name.
+    pub fn attribute(&self, name: &str) -> Option<&EntityAttribute> {
+        self.attributes.iter().find(|attribute| attribute.name.as_str() == name)
+    }
+}
+
+/// An attribute of an entity, which requests set while the policy is active.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntityAttribute {
+    /// For example `kyc_level`.
+    pub name: Name,
+    pub ty: EntityAttributeType,
+}
+
+/// The type of the values of an entity's attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EntityAttributeType {
+    /// Text of at most [`ENTITY_TEXT_BYTES_MAX`](crate::limits::ENTITY_TEXT_BYTES_MAX) bytes, kept in the clear.
+    Text,
+    /// A 64-bit signed integer.
+    Int,
+    /// A finite 64-bit float.
+    Double,
+    Bool,
+    /// A feature of it is the age: the whole seconds from this time to the decision.
+    Time,
+}
+
+impl EntityAttributeType {
+    /// All types, with their names in documents.
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("string", Self::Text),
+        ("int", Self::Int),
+        ("double", Self::Double),
+        ("bool", Self::Bool),
+        ("timestamp", Self::Time),
+    ];
+
+    /// The name of the type in documents.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "string",
+            Self::Int => "int",
+            Self::Double => "double",
+            Self::Bool => "bool",
+            Self::Time => "timestamp",
+        }
+    }
+
+    /// The type of a feature that is such an attribute.
+    pub const fn feature(self) -> FeatureType {
+        match self {
+            Self::Text => FeatureType::Text,
+            Self::Int | Self::Time => FeatureType::Int,
+            Self::Double => FeatureType::Double,
+            Self::Bool => FeatureType::Bool,
+        }
+    }
 }
 
 /// A list that expressions look values up in, such as blocked devices. Its values are not a part of the policy: they change while
@@ -340,17 +405,29 @@ pub enum FeatureSource {
     },
     /// From the payment and other features: CEL over `payment.*` and `features.*`.
     Expression(String),
+    /// What the payment's entity has as an attribute at the moment of the decision.
+    Attribute {
+        /// The name of the payment types' attribute that has the entity.
+        of: Name,
+        entity: EntityIdx,
+        attribute: EntityAttributeIdx,
+    },
 }
 
 impl FeatureSource {
+    /// Whether it is an attribute of an entity.
+    pub const fn is_attribute(&self) -> bool {
+        matches!(self, Self::Attribute { .. })
+    }
+
     /// The stream that the feature reads, and how far back it looks.
     pub fn reach(&self) -> Option<(StreamIdx, Span)> {
-        match *self {
-            Self::Aggregate { stream, aggregate, window } => {
+        match self {
+            &Self::Aggregate { stream, aggregate, window } => {
                 let before = aggregate.compared_to().unwrap_or_default();
                 Some((stream, window.length.saturating_add(window.delay).saturating_add(before)))
             }
-            Self::Expression(_) => None,
+            Self::Expression(_) | Self::Attribute { .. } => None,
         }
     }
 }
@@ -546,6 +623,8 @@ pub struct PolicyTest {
     pub name: Name,
     /// May be empty.
     pub description: String,
+    /// What is set for entities, in order of time. It counts for the payments at the same time.
+    pub attributes: Vec<TestAttribute>,
     /// The payments before, in order of time.
     pub history: Vec<TestPayment>,
     pub payment: TestPayment,
@@ -566,6 +645,19 @@ pub struct TestPayment {
     pub label: Option<Name>,
     /// One per attribute of the type, in its order.
     pub attributes: Vec<Option<AttributeValue>>,
+}
+
+/// An attribute of an entity that a test sets.
+#[derive(Debug, Clone)]
+pub struct TestAttribute {
+    /// The entity kind.
+    pub entity: Name,
+    /// The token that stands for the entity.
+    pub token: Token,
+    pub attribute: Name,
+    pub value: EntityValue,
+    /// How long before the payment under test it is set. `None`: before everything else.
+    pub before: Option<Span>,
 }
 
 /// What a decision should be, and where the document says so. What is `None` does not matter.

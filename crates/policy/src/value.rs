@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use types::{AccountId, Timestamp, Token};
 
-use crate::spec::{AttributeKind, FeatureType};
+use crate::spec::{AttributeKind, EntityAttributeType, FeatureType};
 
 /// The value of an attribute of one payment, as the core sees it.
 #[derive(Debug, Clone)]
@@ -23,6 +23,68 @@ pub enum AttributeValue {
     },
     Account(AccountId),
 }
+
+/// A value that an entity has as an attribute.
+#[derive(Debug, Clone)]
+pub enum EntityValue {
+    Text(Box<str>),
+    Int(i64),
+    /// Finite, and never −0.0. See [`EntityValue::double`].
+    Double(f64),
+    Bool(bool),
+    Time(Timestamp),
+}
+
+impl EntityValue {
+    /// Returns a double, or `None` if `value` is not finite. −0.0 becomes 0.0, so that equal numbers are one value.
+    pub fn double(value: f64) -> Option<Self> {
+        value.is_finite().then_some(Self::Double(value + 0.0))
+    }
+
+    /// The type of the value.
+    pub const fn ty(&self) -> EntityAttributeType {
+        match self {
+            Self::Text(_) => EntityAttributeType::Text,
+            Self::Int(_) => EntityAttributeType::Int,
+            Self::Double(_) => EntityAttributeType::Double,
+            Self::Bool(_) => EntityAttributeType::Bool,
+            Self::Time(_) => EntityAttributeType::Time,
+        }
+    }
+
+    /// The value as a feature of a payment that is decided at `at`. A time becomes the whole seconds from it to `at`, rounded towards the
+    /// past as all ages are, and negative if it is later.
+    pub(crate) fn as_feature(&self, at: Timestamp) -> FeatureValue {
+        match self {
+            Self::Text(text) => FeatureValue::Text(text.clone()),
+            Self::Int(value) => FeatureValue::Int(*value),
+            Self::Double(value) => FeatureValue::Double(*value),
+            Self::Bool(value) => FeatureValue::Bool(*value),
+            Self::Time(since) => {
+                let age = (i128::from(at.ns()) - i128::from(since.ns())).div_euclid(NS_PER_SECOND);
+                i64::try_from(age).map_or(FeatureValue::Missing(MissingReason::OutOfRange), FeatureValue::Int)
+            }
+        }
+    }
+}
+
+const NS_PER_SECOND: i128 = 1_000_000_000;
+
+impl PartialEq for EntityValue {
+    /// Compares exactly: doubles are equal if their bits are.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Text(a), Self::Text(b)) => a == b,
+            (Self::Int(a), Self::Int(b)) => a == b,
+            (Self::Double(a), Self::Double(b)) => a.to_bits() == b.to_bits(),
+            (Self::Bool(a), Self::Bool(b)) => a == b,
+            (Self::Time(a), Self::Time(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for EntityValue {}
 
 /// A feature of one payment.
 #[derive(Debug, Clone)]
@@ -52,6 +114,8 @@ pub enum MissingReason {
     Unavailable,
     /// The window has too few records for a value: none that could be the smallest, or no two that could differ.
     TooFewRecords,
+    /// The entity has no value of the attribute that the feature is.
+    NotSet,
 }
 
 impl AttributeValue {
@@ -181,7 +245,7 @@ impl FeatureType {
 
 impl MissingReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AttributeAbsent,
         Self::WindowTruncated,
         Self::TooManyEntities,
@@ -189,6 +253,7 @@ impl MissingReason {
         Self::OutOfRange,
         Self::Unavailable,
         Self::TooFewRecords,
+        Self::NotSet,
     ];
 
     /// The stable name of the reason.
@@ -201,6 +266,7 @@ impl MissingReason {
             Self::OutOfRange => "out_of_range",
             Self::Unavailable => "unavailable",
             Self::TooFewRecords => "too_few_records",
+            Self::NotSet => "not_set",
         }
     }
 }

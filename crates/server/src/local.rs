@@ -55,6 +55,7 @@ impl Local {
         *request.method_mut() = match method {
             Method::Get => axum::http::Method::GET,
             Method::Post => axum::http::Method::POST,
+            Method::Put => axum::http::Method::PUT,
         };
         *request.uri_mut() = target;
         let headers = request.headers_mut();

@@ -246,7 +246,8 @@ impl Checker {
         model.approvals.compare(engine)?;
         model.identities.compare(engine)?;
         model.settings.compare(engine)?;
-        model.payments.lists.compare(engine)
+        model.payments.lists.compare(engine)?;
+        model.payments.attributes.compare(engine)
     }
 }
 
@@ -288,6 +289,7 @@ fn kinds(entry: &Entry) -> impl Iterator<Item = &'static str> {
         | Fact::Approval(_)
         | Fact::Setting(_)
         | Fact::List(_)
+        | Fact::EntityAttributes(_)
         | Fact::PersonalDataRead(_)
         | Fact::KeyUsed(_)
         | Fact::StateDigest(_) => None,

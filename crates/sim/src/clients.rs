@@ -2,6 +2,7 @@
 //! even after they received an answer.
 
 mod approvals;
+mod attributes;
 mod keys;
 mod kind;
 mod lists;
@@ -170,6 +171,7 @@ impl Clients {
             Kind::NewList | Kind::ListValues | Kind::RemoveListValues | Kind::DeleteList | Kind::GetLists => {
                 return lists::request(kind, now, rng);
             }
+            Kind::Attributes => return attributes::request(now, rng),
             Kind::LargeArtifact => return Sent::within(large(rng)),
             Kind::OpenLedger => {
                 let id = *rng.pick(&[1, 1, 2, 978]);

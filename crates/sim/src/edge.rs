@@ -47,7 +47,7 @@ pub(crate) struct Http {
     /// The credential that it claims to use.
     pub(crate) credential: CredentialId,
     pub(crate) key: Option<String>,
-    /// The value of `{id}` in the route.
+    /// The value of `{id}` in the route, or of `{entity}/{key}`.
     pub(crate) id: String,
     pub(crate) query: String,
     pub(crate) body: Vec<u8>,
@@ -129,6 +129,7 @@ impl ContextSource for Shared {
                 | Fact::Approval(_)
                 | Fact::Setting(_)
                 | Fact::List(_)
+                | Fact::EntityAttributes(_)
                 | Fact::PersonalDataRead(_)
                 | Fact::KeyUsed(_)
                 | Fact::StateDigest(_),
@@ -275,7 +276,12 @@ impl Exchange {
             let route = api::ROUTES.iter().find(|route| route.operation == *operation);
             let route = route.expect("every operation has a route");
             let key = key.as_ref().map(String::as_bytes);
-            let head = Head::read(route, &route.path.replace("{id}", id), query, Headers { key, if_match: None })?;
+            let head = Head::read(
+                route,
+                &route.path.replace("{id}", id).replace("{entity}/{key}", id),
+                query,
+                Headers { key, if_match: None },
+            )?;
             let (actor, sender) = (*actor, (*credential).into());
             edge.answer(&edge::Call { head: &head, actor, sender, scopes: Scope::ALL, body }).await
         };
@@ -445,6 +451,10 @@ fn check_rendered(reply: &Reply, response: &Response) -> Result<(), String> {
         ),
         Reply::ListValues(Page { items, next }) => page(items.len(), next.is_some()),
         Reply::ListedValue(told) => ensure(shown["sequence"] == told.added.get(), "the value of a list differs"),
+        Reply::EntityAttributes(told) | Reply::EntityAttributesMade((_, told)) => {
+            let shown = shown["attributes"].as_array().map(Vec::len);
+            ensure(shown == Some(told.attributes.len()), "the attributes differ")
+        }
         Reply::Label((_, label)) => ensure(text("label") == Some(label.label.name.as_str()), "the label differs"),
         // A request for one ledger reads all of them. The other answers contain nothing to compare, or are packed.
         Reply::Ledgers(_)

@@ -30,7 +30,7 @@ pub(crate) struct Feature {
     pub(crate) delay: Span,
 }
 
-const FEATURES: [Feature; 11] = [
+const FEATURES: [Feature; 13] = [
     Feature::of("cards_1m", "cards", "count", 60, 0),
     Feature::of("spent_10m", "cards", "sum", 600, 0),
     Feature::of("mean_10m", "tries", "mean", 600, 0),
@@ -41,7 +41,9 @@ const FEATURES: [Feature; 11] = [
     Feature::of("known_shop", "visits", "seen", 600, 0),
     Feature::of("largest_10m", "visits", "max", 600, 0),
     Feature::of("visits_5m", "regulars", "count", 300, 0),
+    Feature::of("level", "level", "attribute", 0, 0),
     Feature::of("small_2m", "small", "count", 120, 0),
+    Feature::of("age", "age", "attribute", 0, 0),
 ];
 
 impl Feature {
@@ -142,7 +144,7 @@ impl Variant {
             "shops" | "regulars" => is_card,
             // Top-ups add nothing to it that could be compared.
             "visits" if feature.aggregate == "seen" => is_card,
-            "small" => second,
+            "small" | "age" => second,
             _ => true,
         };
         FEATURES.iter().filter(has).map(|feature| feature.name)
@@ -175,10 +177,12 @@ impl Variant {
                 ("known_fraud", int("frauds_1h").map(|count| count > 0), Verdict::Decline, 0),
                 ("spender", int("spent_10m").map(|sum| sum > 2_000), Verdict::Approve, 400),
                 ("busy_shop", int("shop_5m").map(|sum| sum > busy), Verdict::Approve, 300),
+                ("low_level", Some(int("level").is_some_and(|level| level < 2)), Verdict::Review, 0),
             ];
             if self.is_second {
                 rules.push(("many_small", int("small_2m").map(|count| count > 2), Verdict::Review, 0));
                 rules.push(("blocked", Some(is_blocked), Verdict::Decline, 0));
+                rules.push(("young", Some(int("age").is_some_and(|age| age < 60)), Verdict::Approve, 100));
             }
             for (code, holds, found, points) in rules {
                 match holds {
@@ -224,6 +228,8 @@ id = 978
 asset = "EUR/2"
 
 [entities.customer]
+[entities.customer.attributes.level]
+type = "int"
 [entities.merchant]
 personal = false
 
@@ -347,6 +353,9 @@ window = "10m"
 stream = "regulars"
 aggregate = "count"
 window = "5m"
+[features.level]
+of = "customer"
+attribute = "level"
 
 [[rules]]
 name = "many_cards"
@@ -373,6 +382,11 @@ name = "busy_shop"
 when = "features.shop_5m > 3000"
 then = { score = 300 }
 payments = ["card"]
+[[rules]]
+name = "low_level"
+when = "has(features.level) && features.level < 2"
+then = { review = true }
+payments = ["card"]
 "#;
 
 /// The part that the second version adds.
@@ -388,6 +402,15 @@ when = "payment.customer in list('blocked')"
 then = { decline = true }
 payments = ["card"]
 
+[[rules]]
+name = "young"
+when = "has(features.age) && features.age < 60"
+then = { score = 100 }
+payments = ["card"]
+
+[entities.customer.attributes.since]
+type = "timestamp"
+
 [lists.blocked]
 holds = "customer"
 
@@ -402,4 +425,8 @@ clock = "decided_at"
 stream = "small"
 aggregate = "count"
 window = "2m"
+
+[features.age]
+of = "customer"
+attribute = "since"
 "#;

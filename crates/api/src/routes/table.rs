@@ -14,7 +14,7 @@ use super::{
 };
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
-use crate::entities::Entity;
+use crate::entities::{Entity, EntityAttributes, EntityAttributesBody};
 use crate::events::EventPage;
 use crate::explanations::Explanation;
 use crate::imports::{Import, ImportBody};
@@ -392,8 +392,19 @@ pub const ROUTES: &[Route] = &[
         Scope::PAYMENTS_READ,
         &[LIMIT],
         shape::<Entity>(),
-        "Show an entity of the active policy, such as a customer: its payments, their decisions and labels, and its features now",
+        "Show an entity of the active policy, such as a customer: its payments, their decisions and labels, its attributes, and its features now",
     ),
+    Route {
+        method: Method::Put,
+        body: Body::Json(shape::<EntityAttributesBody>()),
+        ..get(
+            Operation::SetEntityAttributes,
+            "/v1/entities/{entity}/{key}",
+            Scope::LISTS_WRITE,
+            shape::<EntityAttributes>(),
+            "Set or remove attributes of an entity; the next payment is decided with them, and to repeat the request changes nothing",
+        )
+    },
     shown(Operation::GetPayment, "/v1/payments/{id}", Scope::PAYMENTS_READ, shape::<Payment>(), "Look up a payment"),
     get(
         Operation::GetDecision,

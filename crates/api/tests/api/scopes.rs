@@ -25,7 +25,7 @@ const PACKED_QUERIES: [Operation; 6] = [
 ];
 
 fn changes_something(route: &Route) -> bool {
-    route.method == Method::Post && route.scope.is_some() && !PACKED_QUERIES.contains(&route.operation)
+    route.method != Method::Get && route.scope.is_some() && !PACKED_QUERIES.contains(&route.operation)
 }
 
 #[test]

@@ -132,6 +132,7 @@ impl Payments {
             | Fact::Approval(_)
             | Fact::Setting(_)
             | Fact::List(_)
+            | Fact::EntityAttributes(_)
             | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_)
             | Fact::StateDigest(_) => {}

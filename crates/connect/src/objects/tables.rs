@@ -281,6 +281,7 @@ impl Files {
             | Fact::Approval(_)
             | Fact::Setting(_)
             | Fact::List(_)
+            | Fact::EntityAttributes(_)
             | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_)
             | Fact::StateDigest(_) => Ok(()),

@@ -6,6 +6,7 @@ mod amounts;
 mod api_keys;
 mod approvals;
 mod batches;
+mod entity_attributes;
 mod guards;
 mod identity;
 mod increments;

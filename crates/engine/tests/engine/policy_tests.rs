@@ -58,7 +58,11 @@ then = { score = 1 }
 
 /// The outcome of the tests, a line for each test or problem.
 fn outcome(tests: &str) -> String {
-    let outcomes = run_policy_tests(&bundle(&format!("{POLICY}{tests}"))).expect("the policy is valid");
+    outcome_of(POLICY, tests)
+}
+
+fn outcome_of(policy: &str, tests: &str) -> String {
+    let outcomes = run_policy_tests(&bundle(&format!("{policy}{tests}"))).expect("the policy is valid");
     let lines = outcomes.iter().map(|outcome| {
         let problems: Vec<String> = outcome.problems.iter().map(|problem| format!("  {problem}\n")).collect();
         let word = if problems.is_empty() { "passed" } else { "FAILED" };
@@ -118,4 +122,41 @@ FAILED wrong
     let problems = check_policy(&bundle(&format!("{POLICY}{tests}"))).expect_err("an upload is refused");
     assert_eq!(problems.len(), 4);
     assert!(check_policy(&bundle(POLICY)).is_ok());
+}
+
+#[test]
+fn a_test_sets_attributes_of_entities_at_their_times() {
+    let with_levels = POLICY
+        .replace("[entities.customer]", "[entities.customer]\n[entities.customer.attributes.level]\ntype = \"int\"");
+    let tests = r#"
+[features.level]
+of = "customer"
+attribute = "level"
+[[rules]]
+name = "low_level"
+when = "has(features.level) && features.level < 2"
+then = { tag = "low" }
+[[tests]]
+name = "from_the_beginning"
+entities = [{ entity = "customer", key = "ann", attributes = { level = 1 } }]
+payment = { payment = "card", amount = 1, attributes = { customer = "ann", to = "7" } }
+expect = { verdict = "approve", tags = ["low"] }
+[[tests]]
+name = "of_another_customer"
+entities = [{ entity = "customer", key = "bob", attributes = { level = 1 } }]
+payment = { payment = "card", amount = 1, attributes = { customer = "ann", to = "7" } }
+expect = { verdict = "approve", tags = [] }
+[[tests]]
+name = "the_last_one_counts"
+entities = [
+  { entity = "customer", key = "ann", before = "1m", attributes = { level = 2 } },
+  { entity = "customer", key = "ann", attributes = { level = 1 } },
+]
+payment = { payment = "card", amount = 1, attributes = { customer = "ann", to = "7" } }
+expect = { verdict = "approve", tags = ["low"] }
+"#;
+    let passed = "passed from_the_beginning\npassed of_another_customer\n";
+    let failed =
+        "FAILED the_last_one_counts\n  policy.toml:79:40: tests[2].expect.tags: expected low, the decision has none\n";
+    assert_eq!(outcome_of(&with_levels, tests), format!("{passed}{failed}"));
 }

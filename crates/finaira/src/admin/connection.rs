@@ -74,8 +74,9 @@ impl Connection {
                 let (url, authorization) = (format!("{server}{target}"), authorization.reveal());
                 let response = match method {
                     Method::Get => agent.get(&url).header("Authorization", authorization).call(),
-                    Method::Post => {
-                        let request = agent.post(&url).header("Authorization", authorization);
+                    Method::Post | Method::Put => {
+                        let request = if method == Method::Put { agent.put(&url) } else { agent.post(&url) };
+                        let request = request.header("Authorization", authorization);
                         request.header("Content-Type", "application/json").send(&body)
                     }
                 };

@@ -78,6 +78,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             lists.empty.join(", ")
         );
     }
+    let of_attributes = policy.features().iter().filter(|feature| feature.source.is_attribute());
+    let of_attributes: Vec<&str> = of_attributes.map(|feature| feature.name.as_str()).collect();
+    if !of_attributes.is_empty() {
+        errln!(
+            "a backtest of a file has no attributes of entities, so these features are missing: {}",
+            of_attributes.join(", ")
+        );
+    }
     let labelled = mapping.label.is_some();
     let output = Output::create(&arguments.output, &policy, (&mapping.id, payments.id_kind()), labelled)?;
     let fraud: Name = FRAUD.parse()?;

@@ -251,6 +251,13 @@ impl Client {
         self.try_post(path, body).expect("the server answers")
     }
 
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Reply {
+        let request = self.agent.put(format!("{}{path}", self.address));
+        let request = request.header("Authorization", format!("Bearer {}", self.key));
+        let request = request.header("Content-Type", "application/json");
+        read(request.send(serde_json::to_vec(body).expect("JSON"))).expect("the server answers")
+    }
+
     /// Returns `None` if the connection broke. Nobody knows then whether the request took effect.
     pub(crate) fn try_post(&self, path: &str, body: &Value) -> Option<Reply> {
         self.try_send(path, &[("Content-Type", "application/json")], &serde_json::to_vec(body).expect("JSON"))

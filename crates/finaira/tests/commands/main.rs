@@ -14,6 +14,7 @@ mod crash;
 mod credentials;
 mod demo;
 mod disk_faults;
+mod entity_attributes;
 mod explanations;
 mod filters;
 mod flood;

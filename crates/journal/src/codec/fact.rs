@@ -9,7 +9,7 @@ use engine::{
 use features::{Item, RecordChange, StreamId, Update};
 use types::{Digest, Name, Origin, PaymentId, Seq, Span, Timestamp, Token};
 
-use super::{approvals, identity, ledger_facts, lists, payment, settings};
+use super::{approvals, entity_attributes, identity, ledger_facts, lists, payment, settings};
 use crate::bytes::{DecodeError, Decoder, Encoder};
 
 const JOURNAL_STARTED: u16 = 1;
@@ -50,6 +50,7 @@ pub(super) const LIST_MADE: u16 = 35;
 pub(super) const LIST_VALUES_ADDED: u16 = 36;
 pub(super) const LIST_VALUES_REMOVED: u16 = 37;
 pub(super) const LIST_DELETED: u16 = 38;
+const ENTITY_ATTRIBUTES_SET: u16 = 39;
 
 /// The version of a kind, unless the fact needs a later one.
 pub(super) const FIRST_VERSION: u16 = 1;
@@ -96,6 +97,7 @@ pub const KIND_NAMES: &[&str] = &[
     "list_values_added",
     "list_values_removed",
     "list_deleted",
+    "entity_attributes_set",
 ];
 
 /// Whether later entries may refer to an entry of this kind.
@@ -118,6 +120,7 @@ pub(super) fn kind(fact: &Fact) -> (u16, &'static str) {
         Fact::Approval(fact) => approvals::kind(fact),
         Fact::Setting(fact) => settings::kind(fact),
         Fact::List(fact) => lists::kind(fact),
+        Fact::EntityAttributes(_) => (ENTITY_ATTRIBUTES_SET, "entity_attributes_set"),
         Fact::PersonalDataRead(_) => (PERSONAL_DATA_READ, "personal_data_read"),
         Fact::KeyUsed(_) => (KEY_USED, "key_used"),
         Fact::StateDigest(_) => (STATE_DIGEST, "state_digest"),
@@ -154,6 +157,7 @@ pub(super) fn encode(header: &Header, fact: &Fact, into: &mut Encoder) -> (u16, 
         Fact::Approval(fact) => approvals::encode(header, fact, into),
         Fact::Setting(fact) => settings::encode(fact, into),
         Fact::List(fact) => lists::encode(fact, into),
+        Fact::EntityAttributes(fact) => entity_attributes::encode(fact, into),
         Fact::PersonalDataRead(read) => {
             into.u128(read.payment.get());
             into.count(read.attributes.len());
@@ -188,6 +192,7 @@ fn version(header: &Header, fact: &Fact) -> u16 {
         | Fact::Approval(_)
         | Fact::Setting(_)
         | Fact::List(_)
+        | Fact::EntityAttributes(_)
         | Fact::PersonalDataRead(_)
         | Fact::KeyUsed(_)
         | Fact::StateDigest(_) => FIRST_VERSION,
@@ -248,6 +253,7 @@ pub(super) fn decode(header: &Header, kind: u64, version: u64, plain: &[u8]) -> 
         }
         PROPOSAL_MADE | PROPOSAL_ENDED | APPROVALS_SET => Fact::Approval(approvals::decode(header, number, &mut from)?),
         LIST_MADE..=LIST_DELETED => Fact::List(lists::decode(number, &mut from)?),
+        ENTITY_ATTRIBUTES_SET => Fact::EntityAttributes(entity_attributes::decode(&mut from)?),
         SETTING_PUT | SETTING_REMOVED => Fact::Setting(settings::decode(number, &mut from)?),
         PERSONAL_DATA_READ => Fact::PersonalDataRead(PersonalDataRead {
             payment: PaymentId::new(from.u128()?),

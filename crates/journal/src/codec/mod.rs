@@ -44,6 +44,7 @@
 
 mod approvals;
 mod compact_features;
+mod entity_attributes;
 mod fact;
 mod identity;
 mod imports;

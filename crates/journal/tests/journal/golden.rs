@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use engine::{
     AddedValue, ApiKeyAdded, ApprovalFact, ApprovalRules, ArtifactChunk, Cause, CredentialAdded, CredentialKind,
-    CredentialRevoked, DecisionForm, Demand, DepartedHistory, Entry, Fact, Header, IdentityFact, Incremented, KeyUsed,
-    LabelRecorded, ListFact, ListOf, ListPurpose, ListValue, PaymentChanged, PaymentDecided, PaymentStatus,
-    PaymentSums, PersonalDataRead, PlainValue, PolicyActivated, Portion, PrincipalAdded, PrincipalKind, ProposalEnd,
-    ProposalEnded, ProposalMade, Proposed, SettingFact, SettingKind, StateDigest, Verb,
+    CredentialRevoked, DecisionForm, Demand, DepartedHistory, EntityAttributesSet, Entry, Fact, Header, IdentityFact,
+    Incremented, KeyUsed, LabelRecorded, ListFact, ListOf, ListPurpose, ListValue, PaymentChanged, PaymentDecided,
+    PaymentStatus, PaymentSums, PersonalDataRead, PlainValue, PolicyActivated, Portion, PrincipalAdded, PrincipalKind,
+    ProposalEnd, ProposalEnded, ProposalMade, Proposed, SettingFact, SettingKind, StateDigest, Verb,
 };
 use expect_test::expect_file;
 use features::{Item, RecordChange, Update};
@@ -20,7 +20,7 @@ use ledger::{
     Account, AccountFlags, AccountPlace, Import, ImportNumber, ImportProgress, ImportState, IndexedFields, Limits,
     MetadataOf, NewAccount, NewTransfer, Places, Scheduled, Transfer, TransferFlags, TransferKey, TransferStatus,
 };
-use policy::{FeatureValue, MissingReason};
+use policy::{EntityValue, FeatureValue, MissingReason};
 use types::{
     AccountId, ActorId, Amount, Asset, Code, CredentialId, Digest, Epoch, ImportId, KeyId, LedgerId, Name, Origin,
     PaymentId, ProposalId, RequestId, Sealed, Seq, SettingName, Span, Timestamp, Token, TokenSubject, TransferId,
@@ -272,6 +272,10 @@ fn entries() -> Vec<Entry> {
     for (seq, fact) in (next..).zip(with_lists(next)) {
         entries.push(Entry { header: header(seq), fact, sealed: None });
     }
+    let next = entries.last().map_or(0, |entry| entry.header.seq.get()) + 1;
+    for (seq, fact) in (next..).zip(with_attributes(next)) {
+        entries.push(Entry { header: header(seq), fact, sealed: None });
+    }
     entries
 }
 
@@ -332,6 +336,28 @@ fn with_lists(seq: u64) -> [Fact; 9] {
         Fact::PaymentDecided(Arc::new(decided)),
         Fact::PaymentChanged(PaymentChanged { increment, ..changed }),
         Fact::List(ListFact::Deleted { list: devices }),
+    ]
+}
+
+/// Attributes of an entity that are set and removed, and a decision that lacked one. They begin with this sequence.
+fn with_attributes(seq: u64) -> [Fact; 3] {
+    let set = |changes: &[(&str, Option<EntityValue>)]| {
+        let changes = changes.iter().map(|(attribute, value)| (name(attribute), value.clone())).collect();
+        Fact::EntityAttributes(EntityAttributesSet { kind: name("customer"), entity: Token::new(99), changes })
+    };
+    let [Fact::PaymentDecided(decided), _] = with_items(seq + 1) else { unreachable!("a decision and an increment") };
+    let features = vec![(0, FeatureValue::Int(2)), (1, FeatureValue::Missing(MissingReason::NotSet))];
+    let decided = PaymentDecided { features, ..Arc::unwrap_or_clone(decided) };
+    [
+        set(&[
+            ("kyc_level", Some(EntityValue::Int(-2))),
+            ("segment", Some(EntityValue::Text("business".into()))),
+            ("limit", Some(EntityValue::Double(0.5))),
+            ("staff", Some(EntityValue::Bool(true))),
+            ("opened_at", Some(EntityValue::Time(Timestamp::from_ns(1_795_086_400_000_000_000)))),
+        ]),
+        Fact::PaymentDecided(Arc::new(decided)),
+        set(&[("staff", None), ("kyc_level", Some(EntityValue::Int(3)))]),
     ]
 }
 
@@ -586,6 +612,7 @@ fn entries_of_version_1() -> Vec<Entry> {
             | Fact::Approval(_)
             | Fact::Setting(_)
             | Fact::List(_)
+            | Fact::EntityAttributes(_)
             | Fact::PersonalDataRead(_)
             | Fact::KeyUsed(_) => {}
         }

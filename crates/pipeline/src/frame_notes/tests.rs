@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use engine::{
     ApiKeyAdded, ApprovalFact, ApprovalRules, ArtifactChunk, CaptureTerms, Cause, DecisionForm, DepartedHistory,
-    Header, IdentityFact, KeyUsed, LabelRecorded, ListFact, PaymentChanged, PaymentDecided, PaymentStatus,
-    PersonalDataRead, PolicyActivated, Portion, SettingFact, SettingKind, StateDigest,
+    EntityAttributesSet, Header, IdentityFact, KeyUsed, LabelRecorded, ListFact, PaymentChanged, PaymentDecided,
+    PaymentStatus, PersonalDataRead, PolicyActivated, Portion, SettingFact, SettingKind, StateDigest,
 };
 use features::Windows;
 use ledger::{
     Account, Book, Import, ImportNumber, ImportState, Ledger, Limits, MetadataOf, NewAccount, NewTransfer, Scheduled,
 };
-use policy::Verdict;
+use policy::{EntityValue, Verdict};
 use types::{
-    AccountId, ActorId, Amount, Code, ImportId, Name, Origin, PaymentId, RequestId, ShardId, TenantId, TransferId,
+    AccountId, ActorId, Amount, Code, ImportId, Name, Origin, PaymentId, RequestId, ShardId, TenantId, Token,
+    TransferId,
 };
 
 use super::*;
@@ -159,6 +160,11 @@ fn facts() -> Vec<(Fact, Vec<Touched>)> {
     let key = ApiKeyAdded { key: ActorId::new(1), hash: Digest::default(), scopes: 0, name: "key".into() };
     let name = "seven".parse().unwrap();
     let setting = SettingFact::Removed { kind: SettingKind::Role, name };
+    let attributes = EntityAttributesSet {
+        kind: "customer".parse().unwrap(),
+        entity: Token::new(7),
+        changes: [("level".parse().unwrap(), Some(EntityValue::Int(2)))].into(),
+    };
     let departed = DepartedHistory { origin: Origin::new(7), size: 1, root: Digest::default() };
     let of_ledger = ledger_facts().into_iter().map(|(fact, touched)| (Fact::Ledger(fact), vec![touched]));
     of_ledger
@@ -174,6 +180,7 @@ fn facts() -> Vec<(Fact, Vec<Touched>)> {
             (Fact::Approval(ApprovalFact::RulesSet(ApprovalRules::default())), vec![]),
             (Fact::Setting(setting), vec![]),
             (Fact::List(ListFact::Deleted { list: "blocked".parse().unwrap() }), vec![]),
+            (Fact::EntityAttributes(attributes), vec![]),
             (Fact::PersonalDataRead(PersonalDataRead { payment: PaymentId::new(7), attributes: [].into() }), vec![]),
             (Fact::KeyUsed(KeyUsed { items: 0, parts: [1].into() }), vec![]),
             (Fact::StateDigest(StateDigest { scheme: 1, digest: Digest::default() }), vec![]),
@@ -199,9 +206,10 @@ fn kind(fact: &Fact) -> usize {
         Fact::PersonalDataRead(_) => LEDGER_KINDS + 11,
         Fact::Approval(_) => LEDGER_KINDS + 12,
         Fact::List(_) => LEDGER_KINDS + 13,
+        Fact::EntityAttributes(_) => LEDGER_KINDS + 14,
     }
 }
-const KINDS: usize = LEDGER_KINDS + 14;
+const KINDS: usize = LEDGER_KINDS + 15;
 
 fn events_of(fact: Fact, touched: &[Touched]) -> Vec<IndexedFact> {
     let at = Timestamp::from_ns(5);

@@ -5,8 +5,11 @@ use types::{Asset, Code, LedgerId, Name};
 use super::reader::{Table, choice, flag, parsed, text, whole};
 use super::section::{Section, items};
 use crate::index::{EntityIdx, LedgerIdx};
-use crate::limits::{ACCOUNTS_MAX, ENTITIES_MAX, LEDGERS_MAX, LISTS_MAX};
-use crate::spec::{AccountFlagsSpec, AccountTemplate, Entity, LedgerSpec, ListHolds, ListSpec, Normalise};
+use crate::limits::{ACCOUNTS_MAX, ENTITIES_MAX, ENTITY_ATTRIBUTES_MAX, LEDGERS_MAX, LISTS_MAX};
+use crate::spec::{
+    AccountFlagsSpec, AccountTemplate, Entity, EntityAttribute, EntityAttributeType, LedgerSpec, ListHolds, ListSpec,
+    Normalise,
+};
 
 pub(super) fn ledgers(document: &mut Table<'_>) -> Section<LedgerSpec> {
     let mut ids: Vec<(LedgerId, Name)> = Vec::new();
@@ -29,9 +32,20 @@ pub(super) fn entities(document: &mut Table<'_>) -> Section<Entity> {
     Section::read(document, "entities", "entity", ENTITIES_MAX, |name, mut table| {
         let personal = table.or("personal", true, flag);
         let normalise = normalise(&mut table);
+        let attributes = Section::read(&mut table, "attributes", "attribute", ENTITY_ATTRIBUTES_MAX, |name, table| {
+            attribute(name, table)
+        });
         table.finish();
-        Some(Entity { name, personal, normalise })
+        let is_whole = attributes.broken().next().is_none();
+        is_whole.then(|| Entity { name, personal, normalise, attributes: attributes.into_items() })
     })
+}
+
+fn attribute(name: Name, mut table: Table<'_>) -> Option<EntityAttribute> {
+    table.description();
+    let ty = table.need("type", choice(&EntityAttributeType::ALL));
+    table.finish();
+    Some(EntityAttribute { name, ty: ty?.value })
 }
 
 /// The word with which a list says that it holds texts.

@@ -8,11 +8,16 @@ use super::reader::{Located, Node, Table, any_text, choice, flag, parsed, span, 
 use super::section::{items, name};
 use crate::evaluation::Verdict;
 use crate::index::{EntityIdx, PaymentTypeIdx};
-use crate::limits::{REACH_MAX, RULES_MAX, SCORE_MAX, TAG_BYTES_MAX, TEST_PAYMENTS_MAX, TESTS_MAX, TEXT_BYTES_MAX};
+use crate::limits::{
+    ENTITY_TEXT_BYTES_MAX, REACH_MAX, RULES_MAX, SCORE_MAX, TAG_BYTES_MAX, TEST_ATTRIBUTES_MAX, TEST_PAYMENTS_MAX,
+    TESTS_MAX, TEXT_BYTES_MAX,
+};
 use crate::problem::{Place, Problems, suggestion};
 use crate::reason::SYSTEM_REASONS;
-use crate::spec::{AttributeKind, PaymentType, PolicyTest, TestExpectation, TestPayment};
-use crate::value::AttributeValue;
+use crate::spec::{
+    AttributeKind, EntityAttributeType, PaymentType, PolicyTest, TestAttribute, TestExpectation, TestPayment,
+};
+use crate::value::{AttributeValue, EntityValue};
 
 /// When the payment of a test is decided if it does not say: 2026-01-01T12:00:00Z, a Thursday.
 const AT_DEFAULT: Timestamp = Timestamp::from_ns(1_767_268_800_000_000_000);
@@ -24,6 +29,7 @@ const AT_MIN: Timestamp = Timestamp::from_ns(2 * REACH_MAX.ns());
 pub(super) fn tests(document: &mut Table<'_>, draft: &Draft<'_>) -> Vec<PolicyTest> {
     let mut names: Vec<Name> = Vec::new();
     let mut payments_count = 0;
+    let mut attributes_count = 0;
     let mut read = |node: Node<'_>| {
         let mut table = node.table()?;
         let problems = table.problems;
@@ -36,12 +42,18 @@ pub(super) fn tests(document: &mut Table<'_>, draft: &Draft<'_>) -> Vec<PolicyTe
             names.push(name.clone());
         }
         let description = table.description();
+        let entities = items(&mut table, "entities", TEST_ATTRIBUTES_MAX);
+        let entities: Vec<_> = entities.into_iter().map(|entity| attributes_of(entity, draft)).collect();
+        attributes_count += entities.iter().flatten().map(Vec::len).sum::<usize>();
         let history = items(&mut table, "history", TEST_PAYMENTS_MAX);
         let history: Vec<_> = history.into_iter().map(|payment| past_payment(payment, draft)).collect();
         payments_count += history.iter().flatten().map(|(_, times)| times).sum::<usize>();
         let payment = table.needed("payment").and_then(|payment| payment_under_test(payment, draft));
         let expect = table.needed("expect").and_then(|expect| expectation(expect, draft));
         table.finish();
+        let attributes = entities.into_iter().collect::<Option<Vec<_>>>()?;
+        let mut attributes: Vec<TestAttribute> = attributes.into_iter().flatten().collect();
+        attributes.sort_by_key(|attribute| std::cmp::Reverse((attribute.before.is_none(), attribute.before)));
         let history = history.into_iter().collect::<Option<Vec<_>>>()?;
         let mut history: Vec<TestPayment> = match payments_count > TEST_PAYMENTS_MAX {
             true => Vec::new(),
@@ -50,7 +62,7 @@ pub(super) fn tests(document: &mut Table<'_>, draft: &Draft<'_>) -> Vec<PolicyTe
         // In order of time; what happened at the same time stays in the order of the document.
         history.sort_by_key(|payment| std::cmp::Reverse(payment.before));
         let (payment, at) = payment?;
-        Some(PolicyTest { name: name?, description, history, payment, at, expect: expect? })
+        Some(PolicyTest { name: name?, description, attributes, history, payment, at, expect: expect? })
     };
     let tests: Vec<_> = items(document, "tests", TESTS_MAX).into_iter().filter_map(&mut read).collect();
     if payments_count > TEST_PAYMENTS_MAX {
@@ -58,7 +70,50 @@ pub(super) fn tests(document: &mut Table<'_>, draft: &Draft<'_>) -> Vec<PolicyTe
             format_args!("have {payments_count} payments of history together, at most {TEST_PAYMENTS_MAX} are allowed");
         document.problems.report(&Place { path: "tests".to_owned(), ..document.place.clone() }, message);
     }
+    if attributes_count > TEST_ATTRIBUTES_MAX {
+        let message = format_args!(
+            "set {attributes_count} attributes of entities together, at most {TEST_ATTRIBUTES_MAX} are allowed"
+        );
+        document.problems.report(&Place { path: "tests".to_owned(), ..document.place.clone() }, message);
+    }
     tests
+}
+
+/// The attributes that a test sets for an entity.
+fn attributes_of(node: Node<'_>, draft: &Draft<'_>) -> Option<Vec<TestAttribute>> {
+    let mut table = node.table()?;
+    let problems = table.problems;
+    let kind = table.need("entity", text).and_then(|kind| draft.entities.find(&kind, problems));
+    let key = table.need("key", text_within(TEXT_BYTES_MAX));
+    let before = table.get("before", span(Span::from_ns(0)..=REACH_MAX)).map(|before| before.value);
+    let given = table.needed("attributes").and_then(Node::entries);
+    table.finish();
+    let (kind, key, given) = (kind?, key?, given?);
+    let entity = draft.entities.get(kind)?;
+    let token = token(EntityIdx::at(kind), key.value);
+    let one = |(name, node): (Located<&str>, Node<'_>)| {
+        let Some(attribute) = entity.attribute(name.value) else {
+            let hint = suggestion(name.value, entity.attributes.iter().map(|attribute| attribute.name.as_str()));
+            problems.report(&name.place, format_args!("entity `{}` has no such attribute{hint}", entity.name));
+            return None;
+        };
+        let value = node.read(|value| entity_value(attribute.ty, value))?.value;
+        Some(TestAttribute { entity: entity.name.clone(), token, attribute: attribute.name.clone(), value, before })
+    };
+    let read: Vec<Option<TestAttribute>> = given.into_iter().map(one).collect();
+    read.into_iter().collect()
+}
+
+fn entity_value(ty: EntityAttributeType, value: &DeValue<'_>) -> Result<EntityValue, String> {
+    match ty {
+        EntityAttributeType::Text => {
+            text_within(ENTITY_TEXT_BYTES_MAX)(value).map(|text| EntityValue::Text(text.into()))
+        }
+        EntityAttributeType::Int => whole(i64::MIN..=i64::MAX)(value).map(EntityValue::Int),
+        EntityAttributeType::Double => finite(value).map(EntityValue::Double),
+        EntityAttributeType::Bool => flag(value).map(EntityValue::Bool),
+        EntityAttributeType::Time => time(value).map(EntityValue::Time),
+    }
 }
 
 /// A payment of the history, and how often it happens.
@@ -161,9 +216,18 @@ fn attribute(
 }
 
 fn double(value: &DeValue<'_>) -> Result<AttributeValue, String> {
+    finite(value).map(AttributeValue::Double)
+}
+
+/// A finite number. −0.0 becomes 0.0.
+fn finite(value: &DeValue<'_>) -> Result<f64, String> {
     let written = value.as_float().map(|float| float.as_str()).or_else(|| value.as_integer().map(|int| int.as_str()));
     let number = written.and_then(|written| written.replace('_', "").parse().ok());
-    number.and_then(AttributeValue::double).ok_or_else(|| "expected a finite number".to_owned())
+    let number: Option<f64> = number;
+    number
+        .filter(|number| number.is_finite())
+        .map(|number| number + 0.0)
+        .ok_or_else(|| "expected a finite number".to_owned())
 }
 
 /// A token that stands for this entity in tests.

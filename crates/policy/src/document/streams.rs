@@ -3,16 +3,18 @@
 use features::{Quantile, Window};
 use types::{DigestBuilder, Name, Span};
 
-use super::reader::{Located, Table, choice, millionths, span, text, whole};
+use super::reader::{Located, Node, Table, choice, millionths, span, text, whole};
 use super::section::{SPAN_MIN, Section};
 use super::{Draft, Source, payment_list, source, source_or};
-use crate::index::{AttributeIdx, EntityIdx, PaymentTypeIdx, StreamIdx};
+use crate::compile::reads_one_of;
+use crate::index::{AttributeIdx, EntityAttributeIdx, EntityIdx, PaymentTypeIdx, StreamIdx};
 use crate::limits::{
     FEATURES_MAX, REACH_MAX, STREAM_ENTITIES_MAX, STREAM_ENTITIES_MAX_DEFAULT, STREAM_RECORDS_MAX,
     STREAM_RECORDS_MAX_DEFAULT, STREAMS_MAX,
 };
+use crate::problem::suggestion;
 use crate::spec::{
-    AggregateKind, AttributeKind, Counts, FeatureSource, FeatureType, Normalise, StreamClock, StreamSpec,
+    AggregateKind, AttributeKind, Counts, Entity, FeatureSource, FeatureType, Normalise, StreamClock, StreamSpec,
 };
 
 /// A stream and where its records come from.
@@ -221,8 +223,10 @@ fn feature(name: Name, mut table: Table<'_>, draft: &Draft<'_>) -> Option<Featur
     let payments = payment_list(&mut table, draft);
     let expression = table.node("expression");
     let stream = table.node("stream");
-    match (expression, stream) {
-        (Some(expression), None) => {
+    let attribute = table.node("attribute");
+    match (expression, stream, attribute) {
+        (None, None, Some(attribute)) => attribute_feature(name, attribute, payments, table, draft),
+        (Some(expression), None, None) => {
             let expression = expression.read(source);
             table.finish();
             let expression = expression?;
@@ -230,7 +234,7 @@ fn feature(name: Name, mut table: Table<'_>, draft: &Draft<'_>) -> Option<Featur
             let payments = payments.unwrap_or_else(|| draft.every_payment());
             Some(FeatureDraft { name, ty: None, source, expression: Some(expression), payments })
         }
-        (None, Some(stream)) => {
+        (None, Some(stream), None) => {
             let stream = stream.read(text).and_then(|stream| draft.streams.find(&stream, problems));
             let aggregate = table.need("aggregate", choice(&AGGREGATES));
             let length = table.need("window", span(SPAN_MIN..=REACH_MAX));
@@ -298,10 +302,43 @@ fn feature(name: Name, mut table: Table<'_>, draft: &Draft<'_>) -> Option<Featur
             Some(FeatureDraft { name, ty: Some(aggregate.value.ty()), source, expression: None, payments })
         }
         _ => {
-            problems.report(&place, "expected exactly one of `stream` and `expression`");
+            problems.report(&place, "expected exactly one of `stream`, `attribute` and `expression`");
             None
         }
     }
+}
+
+/// A feature that is an attribute of the payment's entity.
+fn attribute_feature(
+    name: Name,
+    attribute: Node<'_>,
+    payments: Option<Vec<PaymentTypeIdx>>,
+    mut table: Table<'_>,
+    draft: &Draft<'_>,
+) -> Option<FeatureDraft> {
+    let problems = table.problems;
+    let attribute = attribute.read(text);
+    let of = table.need("of", text);
+    table.finish();
+    let (attribute, of) = (attribute?, of?);
+    let keyed = keyed_by(&of, draft);
+    let payments = payments.unwrap_or_else(|| keyed.iter().map(|(payment, _, _)| *payment).collect());
+    let idx = stream_entity(&of, &keyed, &payments, draft)?;
+    // An entity with problems is reported already.
+    let entity = draft.entities.get(idx.get())?;
+    let Some(position) = entity.attributes.iter().position(|known| known.name.as_str() == attribute.value) else {
+        let near = suggestion(attribute.value, entity.attributes.iter().map(|known| known.name.as_str()));
+        let declare = || format!("; declare it under [entities.{}.attributes]", entity.name);
+        let hint = Some(near).filter(|near| !near.is_empty()).unwrap_or_else(declare);
+        let message =
+            format_args!("entity `{}` has no attribute `{}`{hint}", entity.name, types::shorten(attribute.value));
+        problems.report(&attribute.place, message);
+        return None;
+    };
+    let ty = entity.attributes.get(position)?.ty.feature();
+    let of = of.value.parse().ok()?;
+    let source = FeatureSource::Attribute { of, entity: idx, attribute: EntityAttributeIdx::at(position) };
+    Some(FeatureDraft { name, ty: Some(ty), source, expression: None, payments })
 }
 
 /// An aggregate as it is written; some have settings of their own.
@@ -357,7 +394,38 @@ pub(super) fn set_needs(streams: &mut Section<StreamDraft>, features: &Section<F
         stream.spec.retention = reaches.map(|(_, reach)| reach).max().unwrap_or_default();
         stream.spec.keeps_spreads = features.iter().any(|(_, feature)| match feature.source {
             FeatureSource::Aggregate { stream, aggregate, .. } => stream.get() == position && aggregate.needs_spreads(),
-            FeatureSource::Expression(_) => false,
+            FeatureSource::Expression(_) | FeatureSource::Attribute { .. } => false,
         });
+    }
+}
+
+/// Makes the keys of streams that read attributes of entities cover what they read, because their expressions only name a feature.
+pub(super) fn cover_attributes(
+    streams: &mut Section<StreamDraft>,
+    features: &Section<FeatureDraft>,
+    entities: &Section<Entity>,
+) {
+    for (_, stream) in streams.iter_mut() {
+        let sources = [Some(&stream.value), stream.filter.as_ref(), stream.group.as_ref(), stream.item.as_ref()];
+        let mut key = DigestBuilder::new("finaira policy stream of attributes v1");
+        key.bytes(stream.spec.key.as_bytes());
+        let mut is_changed = false;
+        for (_, feature) in features.iter() {
+            let FeatureSource::Attribute { of, entity, attribute } = &feature.source else { continue };
+            let path = [format!("features.{}", feature.name)];
+            if !sources.iter().flatten().any(|source| reads_one_of(source, &path)) {
+                continue;
+            }
+            let entity = entities.get(entity.get());
+            let Some(attribute) = entity.and_then(|entity| entity.attributes.get(attribute.get())) else { continue };
+            for part in [&feature.name, of, &attribute.name] {
+                key.bytes(part.as_str().as_bytes());
+            }
+            key.bytes(attribute.ty.as_str().as_bytes());
+            is_changed = true;
+        }
+        if is_changed {
+            stream.spec.key = key.digest();
+        }
     }
 }

@@ -4,9 +4,10 @@ use expect_test::{Expect, expect};
 use features::{Candidate, Missing, RecordChange, Stream, StreamId, Update, View, Window, Windows};
 use policy::cel::Listed;
 use policy::{
-    AttributeValue, Bundle, Counts, Facts, FeatureValue, ListIdx, PaymentTypeIdx, Policy, StreamIdx, WindowSource,
+    AttributeValue, Bundle, Counts, EntityValue, Facts, FeatureValue, ListIdx, PaymentTypeIdx, Policy, StreamIdx,
+    WindowSource,
 };
-use types::{Amount, Seq, Span, Timestamp, Token};
+use types::{Amount, Name, Seq, Span, Timestamp, Token};
 
 use crate::support::listed;
 
@@ -76,6 +77,10 @@ impl WindowSource for History {
 
     fn list_has(&self, _: ListIdx, _: Listed<'_>, _: Timestamp) -> bool {
         false
+    }
+
+    fn attribute(&self, _: &Name, _: &Name, _: Token) -> Option<&EntityValue> {
+        None
     }
 }
 

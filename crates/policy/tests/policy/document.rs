@@ -1,5 +1,6 @@
 //! Broken documents and the exact messages that their authors get.
 
+mod attributes;
 mod expressions;
 mod models;
 mod parts;

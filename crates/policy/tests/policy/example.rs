@@ -60,6 +60,10 @@ fn features_know_their_types_and_payment_types() {
                 window.delay
             ),
             FeatureSource::Expression(source) => source.clone(),
+            FeatureSource::Attribute { of, entity, attribute } => {
+                let entity = &policy.entities()[entity.get()];
+                format!("{} of {of}, which is a {}", entity.attributes[attribute.get()].name, entity.name)
+            }
         };
         format!("{} {} {payments:?} {source}\n", feature.name, feature.ty.as_str())
     });
@@ -68,6 +72,8 @@ fn features_know_their_types_and_payment_types() {
         customer_count_1h int ["card", "transfer"] Count of spend_by_customer over 1h delayed 0s
         merchant_risk_7d double ["card"] LabelRate of card_by_merchant over 7d delayed 7d
         at_night bool ["card"] payment.occurred_at.getHours() < 6
+        kyc_level int ["card", "transfer"] kyc_level of customer, which is a customer
+        account_age int ["card"] opened_at of customer, which is a customer
     "#]]
     .assert_eq(&features.collect::<String>());
 }

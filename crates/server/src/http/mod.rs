@@ -85,6 +85,7 @@ pub(crate) fn router(host: Arc<Host>) -> Router {
         let filter = match route.method {
             Method::Get => MethodFilter::GET,
             Method::Post => MethodFilter::POST,
+            Method::Put => MethodFilter::PUT,
         };
         let host = Arc::clone(&host);
         let handler = move |request: Request| answer(Arc::clone(&host), route, request);
@@ -249,6 +250,7 @@ async fn handle(call: Call) -> Handled {
         | Operation::RemoveListValues
         | Operation::ListListValues
         | Operation::GetListValue
+        | Operation::SetEntityAttributes
         | Operation::CreateApiKey
         | Operation::ListApiKeys
         | Operation::GetApiKey
@@ -277,10 +279,7 @@ async fn not_found(uri: Uri) -> Response {
 }
 
 async fn method_not_allowed(method: axum::http::Method, uri: Uri) -> Response {
-    let of_path = ROUTES.iter().filter(|route| matches(route.path, uri.path())).map(|route| match route.method {
-        Method::Get => "GET",
-        Method::Post => "POST",
-    });
+    let of_path = ROUTES.iter().filter(|route| matches(route.path, uri.path())).map(|route| route.method.name());
     let allowed = of_path.collect::<Vec<_>>().join(", ");
     let (path, method) = (shorten(uri.path()), shorten(method.as_str()));
     let detail = format!("{path} does not have {method}, it has {allowed}");

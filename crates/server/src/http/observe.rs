@@ -87,7 +87,7 @@ pub(crate) async fn observe(State(host): State<Arc<Host>>, request: Request<Body
 
 /// The method as a label. Unknown methods share one; otherwise clients could create any number of labels.
 fn label(method: &Method) -> &'static str {
-    ["GET", "POST", "HEAD"].into_iter().find(|known| method == *known).unwrap_or("OTHER")
+    ["GET", "POST", "PUT", "HEAD"].into_iter().find(|known| method == *known).unwrap_or("OTHER")
 }
 
 /// Adds the headers that every answer has.

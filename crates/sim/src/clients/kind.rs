@@ -82,6 +82,7 @@ kinds! {
     RemoveListValues = 1,
     DeleteList = 1,
     GetLists = 1,
+    Attributes = 3,
     LargeArtifact = 2,
     GetAccount = 3,
     GetTransfer = 3,

@@ -72,6 +72,9 @@ impl Model {
             Reply::Settings(Page { items, .. }) => {
                 same(items.iter().all(|told| self.settings.shows(told)), "the list of settings")
             }
+            Reply::EntityAttributes(told) | Reply::EntityAttributesMade((_, told)) => {
+                same(self.payments.attributes.shows(told), "the attributes of an entity")
+            }
             Reply::List(told) | Reply::ListMade((_, told)) => same(self.payments.lists.shows(told), "a list"),
             Reply::Lists(all) => same(self.payments.lists.shows_all(all), "the list of lists"),
             Reply::ListChanged(told) => same(self.payments.lists.shows(&told.list), "a changed list"),
@@ -229,6 +232,9 @@ impl Turn<'_, '_> {
             }
             (Query::ListedValue(asked), Reply::ListedValue(told)) => {
                 asked.value == told.value && model.payments.lists.has(Some(&asked.list), told, at)
+            }
+            (Query::EntityAttributes(asked), Reply::EntityAttributes(told)) => {
+                model.payments.attributes.shows_of(&asked.0, asked.1, told)
             }
             (Query::Import(asked), Reply::Import(told)) => told.import.id == asked.0,
             (Query::Ledgers(_), Reply::Ledgers(_))

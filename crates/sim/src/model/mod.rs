@@ -3,6 +3,7 @@
 
 mod answers;
 mod approvals;
+mod attributes;
 mod books;
 mod identities;
 mod imports;
@@ -98,6 +99,7 @@ impl Model {
             Fact::Approval(fact) => self.approvals.apply(header, fact)?,
             Fact::Setting(fact) => self.settings.apply(header, fact)?,
             Fact::List(fact) => self.payments.lists.apply(header, fact)?,
+            Fact::EntityAttributes(fact) => self.payments.attributes.apply(header, fact)?,
             Fact::KeyUsed(used) => {
                 self.keys.insert(header.request, used.clone());
             }

@@ -15,6 +15,7 @@ use ledger::{Fact as Moved, NewTransfer, Transfer, TransferFlags as F, TransferK
 use policy::{FeatureValue, MissingReason, Verdict};
 use types::{AccountId, Amount, Code, Digest, LedgerId, Name, PaymentId, RequestId, Seq, Span, Timestamp, Token};
 
+use super::attributes::EntityAttributes;
 use super::books::{Books, made};
 use super::ensure;
 use super::lists::Lists;
@@ -30,6 +31,8 @@ pub(crate) struct Payments {
     deadlines: BTreeSet<(Timestamp, PaymentId)>,
     /// The lists that policies look into.
     pub(crate) lists: Lists,
+    /// The attributes that policies read.
+    pub(crate) attributes: EntityAttributes,
 }
 
 /// The active policy.
@@ -44,6 +47,10 @@ pub(crate) struct Active {
 }
 
 impl Active {
+    pub(crate) fn digest(&self) -> Digest {
+        self.variant.policy.digest()
+    }
+
     /// Whether the policy declares a list.
     pub(crate) fn declares_lists(&self) -> bool {
         self.variant.is_second()
@@ -252,6 +259,9 @@ impl Payments {
     /// Computes a feature over all known payments and the one that is being decided.
     fn feature(&self, active: &Active, name: &'static str, candidate: &Candidate<'_>, own: &[Record]) -> FeatureValue {
         let spec = policies::feature(name);
+        if spec.aggregate == "attribute" {
+            return self.attributes.feature(name, candidate.customer, candidate.at);
+        }
         let on_clients_clock = matches!(spec.stream, "shops" | "regulars");
         let now = if on_clients_clock { candidate.occurred_at } else { candidate.at };
         let entity = if spec.stream == "shops" { candidate.merchant } else { Some(candidate.customer) };

@@ -2,8 +2,8 @@
 //! request.
 
 use engine::{
-    ActivatePolicy, Answer, Command, CredentialRevoked, Entry, Fact, Guard, IdentityFact, ListFact, Made, MakeList,
-    OpenLedger, RecordLabel, Refusal, Reply, Request, SettingFact, query,
+    ActivatePolicy, Answer, Command, CredentialRevoked, EntityAttributesSet, Entry, Fact, Guard, IdentityFact,
+    ListFact, Made, MakeList, OpenLedger, RecordLabel, Refusal, Reply, Request, SettingFact, query,
 };
 use ledger::ImportState;
 use types::{ActorId, RequestId, Seq, Span, Timestamp};
@@ -310,6 +310,26 @@ impl<'e> Turn<'_, 'e> {
                 let fact = removed.map(|values| ListFact::ValuesRemoved { list: remove.list.clone(), values });
                 self.list_changes(fact, remove.values.len(), answer)?;
             }
+            Command::SetEntityAttributes(set) => {
+                let active = self.model.payments.active.as_ref().map(|active| active.digest());
+                let changes = self.model.payments.attributes.changes(set);
+                let expected = match active {
+                    None => "no_active_policy",
+                    Some(active) if active != set.policy => "policy_changed",
+                    Some(_) if changes.is_empty() => "before",
+                    Some(_) => "now",
+                };
+                says(answer, expected)?;
+                if expected == "now" {
+                    let (kind, entity) = (set.kind.clone(), set.entity);
+                    let fact = EntityAttributesSet { kind, entity, changes };
+                    self.expect(request.id, &Fact::EntityAttributes(fact))?;
+                }
+                if let Ok(Reply::EntityAttributesMade((_, told))) = answer {
+                    let is_same = self.model.payments.attributes.shows_of(&set.kind, set.entity, told);
+                    ensure(is_same, "SIM-3", || "the attributes of another entity are shown".to_owned())?;
+                }
+            }
             Command::RecordRead(read) => {
                 says(answer, "now")?;
                 self.expect(request.id, &Fact::PersonalDataRead(read.clone()))?;
@@ -396,6 +416,7 @@ fn made(reply: &Reply) -> Option<Made> {
         | Reply::Admitted((made, _))
         | Reply::SettingMade((made, _))
         | Reply::ListMade((made, _))
+        | Reply::EntityAttributesMade((made, _))
         | Reply::ImportMade((made, _)) => Some(*made),
         Reply::Ledgers(_)
         | Reply::Account(_)
@@ -428,6 +449,7 @@ fn made(reply: &Reply) -> Option<Made> {
         | Reply::ListChanged(_)
         | Reply::ListValues(_)
         | Reply::ListedValue(_)
+        | Reply::EntityAttributes(_)
         | Reply::AccountOrders(_)
         | Reply::TransferOrders(_)
         | Reply::PaymentsMade(_)

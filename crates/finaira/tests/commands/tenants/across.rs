@@ -116,6 +116,7 @@ fn send(client: &Client, method: Method, path: &str, body: Option<&Value>) -> Re
             // Some routes take no such header.
             if reply.code() == "invalid_header" { client.post(path, body) } else { reply }
         }
+        (Method::Put, body) => client.put(path, body.unwrap_or(&Value::Null)),
         (Method::Post, None) => {
             let (status, bytes) = client.packed_once(path, &[1; 128]).expect("the server answers");
             binary(status, &bytes)

@@ -12,8 +12,8 @@ fn a_feature_is_one_thing() {
         "stream = \"spend\"",
         "stream = \"spend\"\nexpression = \"true\"",
         &expect![[r#"
-        policy.toml:44:1: features.spend_1d: expected exactly one of `stream` and `expression`
-    "#]],
+            policy.toml:44:1: features.spend_1d: expected exactly one of `stream`, `attribute` and `expression`
+        "#]],
     );
     check(
         "aggregate = \"sum\"",
