@@ -162,7 +162,7 @@ const MINIMUMS: &[(FaultKind, &[When], u64)] = &[
 ];
 
 /// The kinds of entries and the statuses of payments that the runs must record.
-const RECORDED: [&str; 45] = [
+const RECORDED: [&str; 46] = [
     "account_opened",
     "account_staged",
     "address_set",
@@ -170,6 +170,7 @@ const RECORDED: [&str; 45] = [
     "artifact_stored",
     "credential_added",
     "credential_revoked",
+    "entity_attributes_set",
     "hold_kept",
     "hold_raised",
     "import_noted",
