@@ -36,7 +36,7 @@ scopes! {
     PAYMENTS_WRITE = 4 "payments:write" "Create, capture, void, refund and increment payments.",
     REVIEWS_WRITE = 5 "reviews:write" "Approve and decline payments under review.",
     LABELS_WRITE = 6 "labels:write" "Record what payments turned out to be.",
-    POLICIES_READ = 7 "policies:read" "Read the active policy.",
+    POLICIES_READ = 7 "policies:read" "Read the active policy, and backtest other policies.",
     POLICIES_WRITE = 8 "policies:write" "Activate policies.",
     EVENTS_READ = 9 "events:read" "Read every entry of the journal.",
     PERSONAL_READ = 10 "personal:read" "Decrypt the personal data of payments; every read is recorded.",

@@ -99,6 +99,11 @@ impl<S: Sources + Sync> Edge<S> {
             Operation::EndProposal(end) => approvals::end(self, call, end).await,
             Operation::ListPayments
             | Operation::GetExplanation
+            | Operation::StartBacktest
+            | Operation::ListBacktests
+            | Operation::GetBacktest
+            | Operation::ListBacktestPayments
+            | Operation::CancelBacktest
             | Operation::ListAudit
             | Operation::ListInstallationAudit
             | Operation::GetEntity
@@ -253,6 +258,11 @@ impl<S: Sources + Sync> Edge<S> {
             | Operation::RecordLabel
             | Operation::ActivatePolicy
             | Operation::GetActivePolicy
+            | Operation::StartBacktest
+            | Operation::ListBacktests
+            | Operation::GetBacktest
+            | Operation::ListBacktestPayments
+            | Operation::CancelBacktest
             | Operation::CreateList
             | Operation::ListLists
             | Operation::GetList

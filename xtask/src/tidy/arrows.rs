@@ -36,7 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "server",
         &[
             "types", "ledger", "policy", "engine", "disk", "journal", "index", "pipeline", "proof", "vault", "oauth",
-            "issuer", "api", "edge", "datadir",
+            "backtest", "issuer", "api", "edge", "datadir",
         ],
     ),
     ("connect", &["types", "ledger", "engine", "disk", "journal", "proof", "api", "datadir"]),
@@ -51,8 +51,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "finaira",
         &[
-            "types", "ledger", "features", "policy", "engine", "disk", "journal", "pipeline", "proof", "api",
-            "datadir", "offline", "server", "connect", "tables",
+            "types", "ledger", "features", "policy", "engine", "disk", "journal", "backtest", "pipeline", "proof",
+            "api", "datadir", "offline", "server", "connect", "tables",
         ],
     ),
     (
