@@ -51,7 +51,7 @@ pub(super) const START: Route = Route {
     ..list(
         Operation::StartBacktest,
         "/v1/backtests",
-        Scope::POLICIES_READ,
+        Scope::POLICIES_WRITE,
         &[FROM, UNTIL, SEGMENT],
         shape::<Backtest>(),
         "Decide the payments of the journal again with a policy, in the background, and compare; the body is that of an upload of \
@@ -90,7 +90,7 @@ pub(super) const CANCEL: Route = Route {
     ..get(
         Operation::CancelBacktest,
         "/v1/backtests/{id}/cancel",
-        Scope::POLICIES_READ,
+        Scope::POLICIES_WRITE,
         shape::<Backtest>(),
         "Cancel a backtest; nothing happens if it has ended",
     )
