@@ -9,6 +9,7 @@ pub mod api_keys;
 pub mod approvals;
 pub mod archive;
 pub mod audit;
+pub mod backtests;
 pub mod changes;
 pub mod decisions;
 pub mod entities;

@@ -184,6 +184,9 @@ fn responses(route: &Route) -> Vec<(&'static str, Response)> {
                 ("201", tag(content(JSON, "Created by this request.", Some(reference(shape)))).build()),
             ]
         }
+        Answer::Accepted(shape) => {
+            vec![("202", content(JSON, "It is done in the background.", Some(reference(shape))).build())]
+        }
         Answer::Events(shape) => {
             let event = ContentBuilder::new().schema(Some(Ref::from_schema_name(Event::name())));
             let page = content(JSON, "A page, or an endless stream.", Some(reference(shape)));
@@ -216,7 +219,9 @@ fn components() -> Components {
             Body::None | Body::Archive | Body::Packed { .. } => None,
         };
         let answer = match route.answer {
-            Answer::Found(shape) | Answer::Created(shape) | Answer::Events(shape) => Some(shape),
+            Answer::Found(shape) | Answer::Created(shape) | Answer::Accepted(shape) | Answer::Events(shape) => {
+                Some(shape)
+            }
             Answer::Packed(_) | Answer::Text(_) | Answer::Bytes(_) | Answer::Document => None,
         };
         for shape in [body, answer].into_iter().flatten() {

@@ -210,6 +210,8 @@ pub enum List {
     Settings,
     /// The values of a list; the position is a place in the list.
     ListValues,
+    /// The payments of a backtest; the position is a place in its result, together with a part of its id.
+    BacktestPayments,
 }
 
 impl List {
@@ -231,6 +233,7 @@ impl List {
             Self::Proposals => "o",
             Self::Settings => "g",
             Self::ListValues => "v",
+            Self::BacktestPayments => "b",
         }
     }
 }

@@ -5,6 +5,7 @@ mod build;
 mod of_api_keys;
 mod of_approvals;
 mod of_audit;
+mod of_backtests;
 mod of_identity;
 mod of_lists;
 mod of_proofs;
@@ -141,6 +142,13 @@ pub enum Operation {
     RecordLabel,
     ActivatePolicy,
     GetActivePolicy,
+    /// Compares another policy with what was decided.
+    StartBacktest,
+    ListBacktests,
+    GetBacktest,
+    /// The payments behind the numbers of a backtest.
+    ListBacktestPayments,
+    CancelBacktest,
     /// Makes a list.
     CreateList,
     ListLists,
@@ -353,6 +361,8 @@ pub enum Answer {
     /// 201 with JSON of this shape, or 200 and the header `Idempotent-Replayed` if the same request was answered
     /// before.
     Created(Shape),
+    /// 202 with JSON of this shape: what was asked for is done in the background.
+    Accepted(Shape),
     /// A page of events, or a stream of server-sent events.
     Events(Shape),
     /// 200 with packed records, and their description.
@@ -463,6 +473,11 @@ impl Operation {
             Self::RecordLabel => "recordLabel",
             Self::ActivatePolicy => "activatePolicy",
             Self::GetActivePolicy => "getActivePolicy",
+            Self::StartBacktest => "startBacktest",
+            Self::ListBacktests => "listBacktests",
+            Self::GetBacktest => "getBacktest",
+            Self::ListBacktestPayments => "listBacktestPayments",
+            Self::CancelBacktest => "cancelBacktest",
             Self::CreateList => "createList",
             Self::ListLists => "listLists",
             Self::GetList => "getList",

@@ -78,7 +78,8 @@ pub fn write_atomically<D: Disk>(directory: &D, name: &str, bytes: &[u8]) -> Res
     directory.sync_directory().map_err(failed("sync the directory of"))
 }
 
-/// A directory of the file system. It stays locked against other processes while any clone of this value exists.
+/// A directory of the file system. It stays locked against other processes while any clone of this value exists, unless it was opened
+/// [beside others](Directory::beside_others).
 #[derive(Debug, Clone)]
 pub struct Directory {
     path: PathBuf,
@@ -142,6 +143,19 @@ impl Directory {
             }
             opened => opened,
         }
+    }
+
+    /// A directory that exists, for reading only and without a lock, so that another process may be writing to it. Its files may change
+    /// at any time.
+    ///
+    /// # Errors
+    /// If the directory does not exist or cannot be read.
+    pub fn beside_others(path: &Path) -> Result<Self, DirectoryError> {
+        let opened = File::open(path).and_then(|directory| {
+            if directory.metadata()?.is_dir() { Ok(directory) } else { Err(io::ErrorKind::NotADirectory.into()) }
+        });
+        let directory = opened.map_err(|cause| DirectoryError::Io { path: path.to_owned(), cause })?;
+        Ok(Self { path: path.to_owned(), is_read_only: true, _lock: Arc::new(directory) })
     }
 
     fn lock(path: &Path, lock: File, is_read_only: bool) -> Result<Self, DirectoryError> {

@@ -100,6 +100,11 @@ impl<S: Sources + Sync> Edge<S> {
             Operation::EndProposal(end) => approvals::end(self, call, end).await,
             Operation::ListPayments
             | Operation::GetExplanation
+            | Operation::StartBacktest
+            | Operation::ListBacktests
+            | Operation::GetBacktest
+            | Operation::ListBacktestPayments
+            | Operation::CancelBacktest
             | Operation::ListAudit
             | Operation::ListInstallationAudit
             | Operation::GetEntity
@@ -254,6 +259,11 @@ impl<S: Sources + Sync> Edge<S> {
             | Operation::RecordLabel
             | Operation::ActivatePolicy
             | Operation::GetActivePolicy
+            | Operation::StartBacktest
+            | Operation::ListBacktests
+            | Operation::GetBacktest
+            | Operation::ListBacktestPayments
+            | Operation::CancelBacktest
             | Operation::CreateList
             | Operation::ListLists
             | Operation::GetList

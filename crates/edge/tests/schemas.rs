@@ -294,6 +294,8 @@ fn described(name: &str) -> Option<Value> {
             "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
         }]})),
         "claim" => Some(json!("tenant")),
+        // At least one has to be named.
+        "attributes" => Some(json!({"kyc_level": 2})),
         _ => None,
     }
 }

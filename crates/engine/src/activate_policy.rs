@@ -103,7 +103,7 @@ impl Engine {
                     None => fresh.next().expect("ENG-14: there are fewer than 2^32 streams"),
                 },
                 key: stream.key,
-                retention: stream.retention.saturating_add(clock_slack(policy, stream)),
+                retention: retention(policy, stream),
                 records_max: stream.records_max,
                 entities_max: stream.entities_max,
                 recorded_since: going_on.map_or_else(|| unseen(stream), |stream| stream.recorded_since),
@@ -111,6 +111,11 @@ impl Engine {
         };
         policy.streams().iter().map(opened).collect()
     }
+}
+
+/// How far back a stream keeps records.
+pub(crate) fn retention(policy: &Policy, stream: &StreamSpec) -> Span {
+    stream.retention.saturating_add(clock_slack(policy, stream))
 }
 
 /// How far apart the times of payments can be that are decided at the same moment. A window must be complete even for

@@ -86,14 +86,15 @@ const _: () = assert!(policy::limits::LISTS_MAX <= u64::BITS as usize);
 impl<'a> StreamHistory<'a> {
     /// The windows, lists and attributes as they are now.
     pub(crate) fn now(state: &'a State, streams: &'a [StreamOpened], without: Option<&'a Payment>) -> Self {
-        Self {
-            windows: &state.windows,
-            streams,
-            without,
-            lists: &state.lists,
-            attributes: &state.entity_attributes,
-            looked: Cell::new(0),
-        }
+        Self { without, ..Self::of((&state.windows, &state.lists, &state.entity_attributes), streams) }
+    }
+
+    /// These windows, lists and attributes.
+    pub(crate) fn of(
+        (windows, lists, attributes): (&'a Windows, &'a Lists, &'a EntityAttributes),
+        streams: &'a [StreamOpened],
+    ) -> Self {
+        Self { windows, streams, without: None, lists, attributes, looked: Cell::new(0) }
     }
 
     /// The lists that were looked into, each with its version.
@@ -241,7 +242,7 @@ impl Engine {
         let history = StreamHistory::now(&self.state, &active.activated.streams, None);
         let mut evaluation = policy.evaluate(&facts, &history);
         let capture = capture_terms(payment_type);
-        let legs = self.legs_of(&mut evaluation);
+        let legs = legs_of(&mut evaluation);
         let moved = self.move_legs(at, policy, payment_type, new, evaluation.verdict, &legs);
         let seq = self.state.applied.next();
         let (updates, accepted_updates) = updates_of(&evaluation, &history, seq, moved.status);
@@ -272,19 +273,6 @@ impl Engine {
             form: DecisionForm::Compact,
         };
         Ok(Decided::Now(Arc::new(decided)))
-    }
-
-    /// The transfers that the policy computed. If they could not be computed, the payment is declined.
-    pub(crate) fn legs_of(&self, evaluation: &mut Evaluation) -> Vec<LegPlan> {
-        match std::mem::replace(&mut evaluation.legs, Ok(Vec::new())) {
-            Ok(legs) => legs,
-            Err(failure) => {
-                let code: Name = LEG_FAILED.parse().expect("POL-5: a built-in reason code is a valid name");
-                evaluation.reasons.push(Reason { code, effect: Effect::Decline, failure: Some(failure) });
-                evaluation.verdict = Verdict::Decline;
-                Vec::new()
-            }
-        }
     }
 
     /// Tries the legs on the ledger: they are posted, or held for a review or a capture. If one of them is refused, all
@@ -332,8 +320,21 @@ impl Engine {
     }
 }
 
+/// The transfers that the policy computed. If they could not be computed, the payment is declined.
+pub(crate) fn legs_of(evaluation: &mut Evaluation) -> Vec<LegPlan> {
+    match std::mem::replace(&mut evaluation.legs, Ok(Vec::new())) {
+        Ok(legs) => legs,
+        Err(failure) => {
+            let code: Name = LEG_FAILED.parse().expect("POL-5: a built-in reason code is a valid name");
+            evaluation.reasons.push(Reason { code, effect: Effect::Decline, failure: Some(failure) });
+            evaluation.verdict = Verdict::Decline;
+            Vec::new()
+        }
+    }
+}
+
 /// The time that counts for a payment, and whether the client declared a time that is too late to count.
-fn occurred(
+pub(crate) fn occurred(
     at: Timestamp,
     declared: Option<Timestamp>,
     payment_type: &PaymentType,

@@ -13,7 +13,7 @@ use policy::{Facts, LegPlan, Policy, Verdict};
 use types::{Amount, PaymentId, RequestId, Timestamp};
 
 use crate::change_payment::{movement, resolve};
-use crate::create_payment::{StreamHistory, account_for, ledger_of, updates_of};
+use crate::create_payment::{StreamHistory, account_for, ledger_of, legs_of, updates_of};
 use crate::decide::{Decide, Decided, Recording};
 use crate::entry::{Cause, Entry, Fact, Incremented, LegRefusal, PaymentChanged, PaymentStatus, Portion, Verb};
 use crate::payment::{Asked, Leg, Payment};
@@ -112,7 +112,7 @@ impl Engine {
         };
         let history = StreamHistory::now(&self.state, &active.activated.streams, Some(payment));
         let mut evaluation = policy.evaluate(&facts, &history);
-        let plans = self.legs_of(&mut evaluation);
+        let plans = legs_of(&mut evaluation);
         let (mut raised, mut refusal) = (None, None);
         if evaluation.verdict == Verdict::Approve {
             match self.raise(at, policy, (payment, total), &plans) {

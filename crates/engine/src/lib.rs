@@ -9,6 +9,7 @@
 
 mod accounts_page;
 mod activate_policy;
+mod again;
 mod api_keys;
 mod approvals;
 mod artifact;
@@ -56,6 +57,7 @@ use types::{
 
 pub use accounts_page::{ACCOUNTS_EXAMINED_MAX, AccountFilter};
 pub use activate_policy::ActivatePolicy;
+pub use again::{Again, NotDecided, Unreadable};
 pub use api_keys::{AddApiKey, CredentialReply, KeyOwner, RevokeCredential, Sender};
 pub use approvals::{
     ApprovalFact, ApprovalRefusal, ApprovalRules, Demand, PROPOSAL_LIFETIME_MAX, PROPOSALS_ENDED_MAX,

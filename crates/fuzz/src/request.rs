@@ -2,7 +2,7 @@
 
 use api::routes::{Body, Key, Method};
 use api::segments::{BytesWanted, SegmentsWanted};
-use api::{ErrorCode, List, Operation, Problem, ROUTES, Route, installation, packed, requests};
+use api::{ErrorCode, List, Operation, Problem, ROUTES, Route, backtests, installation, packed, requests};
 use edge::{Head, Headers};
 
 use crate::Verdict;
@@ -93,6 +93,12 @@ impl<'a> Call<'a> {
                 parameters.cursor(HISTORY, List::Events)?;
                 parameters.limit().map(drop)
             }
+            Operation::StartBacktest => backtests::period(parameters).map(drop),
+            Operation::ListBacktestPayments => {
+                parameters.cursor_if_given::<u128>(HISTORY, List::BacktestPayments)?;
+                backtests::PaymentsFilter::read(parameters).map(drop)
+            }
+            Operation::CancelBacktest => requests::verb(self.body),
             Operation::ListSegments | Operation::ListInstallationSegments => SegmentsWanted::read(parameters).map(drop),
             Operation::ReadSegment | Operation::ReadInstallationSegment => {
                 BytesWanted::read(self.head.path_id(), parameters).map(drop)
@@ -155,6 +161,8 @@ impl<'a> Call<'a> {
             | Operation::RecordLabel
             | Operation::ActivatePolicy
             | Operation::GetActivePolicy
+            | Operation::ListBacktests
+            | Operation::GetBacktest
             | Operation::CreateList
             | Operation::ListLists
             | Operation::GetList

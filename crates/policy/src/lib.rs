@@ -179,6 +179,7 @@ mod index;
 mod literal;
 mod policy;
 mod problem;
+mod reads;
 mod spec;
 mod value;
 
@@ -197,6 +198,7 @@ pub use index::{
 pub use limits::AMOUNT_MAX;
 pub use policy::Policy;
 pub use problem::{Problem, ProblemPlace, Warning};
+pub use reads::Reads;
 pub use reason::{LEG_FAILED, ReasonText};
 pub use spec::{
     AccountFlagsSpec, AccountTemplate, AggregateKind, AmountUnit, Attribute, AttributeKind, Capture, CaptureExpiry,

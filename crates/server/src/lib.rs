@@ -5,6 +5,7 @@
 
 mod awake;
 mod background;
+mod backtests;
 mod clock;
 mod core;
 mod descriptors;

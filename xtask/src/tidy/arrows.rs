@@ -21,13 +21,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["types", "ledger", "features", "policy"]),
     ("fixtures", &["types", "ledger", "policy", "engine"]),
     ("journal", &["types", "ledger", "features", "policy", "engine", "disk"]),
+    ("backtest", &["types", "ledger", "policy", "engine", "journal"]),
     ("index", &["types", "ledger", "features", "engine", "disk", "journal"]),
     ("pipeline", &["types", "ledger", "features", "engine", "journal", "index"]),
     ("proof", &["disk", "journal"]),
     ("vault", &["types"]),
     ("oauth", &["types"]),
     ("issuer", &["types", "oauth"]),
-    ("api", &["types", "ledger", "policy", "engine", "journal", "oauth", "issuer"]),
+    ("api", &["types", "ledger", "policy", "engine", "journal", "backtest", "oauth", "issuer"]),
     ("edge", &["types", "ledger", "policy", "engine", "journal", "vault", "api"]),
     ("datadir", &["types", "ledger", "engine", "disk", "journal", "index", "pipeline", "proof", "vault"]),
     ("offline", &["types", "ledger", "engine", "disk", "journal", "index", "proof", "vault", "issuer", "datadir"]),
@@ -35,7 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "server",
         &[
             "types", "ledger", "policy", "engine", "disk", "journal", "index", "pipeline", "proof", "vault", "oauth",
-            "issuer", "api", "edge", "datadir",
+            "backtest", "issuer", "api", "edge", "datadir",
         ],
     ),
     ("connect", &["types", "ledger", "engine", "disk", "journal", "proof", "api", "datadir"]),
@@ -50,8 +51,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "finaira",
         &[
-            "types", "ledger", "features", "policy", "engine", "disk", "journal", "pipeline", "proof", "api",
-            "datadir", "offline", "server", "connect", "tables",
+            "types", "ledger", "features", "policy", "engine", "disk", "journal", "backtest", "pipeline", "proof",
+            "api", "datadir", "offline", "server", "connect", "tables",
         ],
     ),
     (

@@ -10,7 +10,7 @@ use super::parameters::{
 };
 use super::{
     Answer, Body, Key, Kind, Method, Operation, Parameter, Route, Tag, of_api_keys, of_approvals, of_audit,
-    of_identity, of_lists, of_proofs, of_segments, of_tenants, page, shape,
+    of_backtests, of_identity, of_lists, of_proofs, of_segments, of_tenants, page, shape,
 };
 use crate::changes::{AddressBody, IndexesBody, LimitsBody, MetadataBody};
 use crate::decisions::{Decision, Payment};
@@ -500,6 +500,11 @@ pub const ROUTES: &[Route] = &[
         shape::<Policy>(),
         "Look up the active policy",
     ),
+    of_backtests::START,
+    of_backtests::LIST,
+    of_backtests::GET,
+    of_backtests::PAYMENTS,
+    of_backtests::CANCEL,
     of_lists::CREATE,
     of_lists::LIST,
     of_lists::GET,

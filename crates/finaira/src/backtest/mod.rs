@@ -1,4 +1,5 @@
-//! `finaira backtest` runs a file of past payments through the engine that decides live ones.
+//! `finaira backtest` runs a file of past payments through the engine that decides live ones, or decides the payments of a journal
+//! again (`of_journal`).
 //!
 //! ```text
 //! Input ──batches──► Payments ──rows──► TimeOrder ──► Replay: engine, deadlines, labels
@@ -14,6 +15,7 @@ mod columns;
 mod file_order;
 mod labels;
 mod lists;
+mod of_journal;
 mod output;
 pub(crate) mod progress;
 pub(crate) mod replay;
@@ -21,14 +23,14 @@ mod summary;
 pub(crate) mod table;
 mod time_order;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use anyhow::{Context as _, bail, ensure};
 use policy::{FileMapping, Policy};
 use tables::{Input, Labels, Payments, Row};
-use types::{Asset, Name};
+use types::{Asset, Name, Timestamp};
 
 use self::file_order::FileOrder;
 use self::lists::Lists;
@@ -52,11 +54,27 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR")]
     policy: PathBuf,
     /// Past payments: a Parquet file, or CSV with a header
-    #[arg(long, value_name = "FILE")]
-    input: PathBuf,
-    /// Output file for the decisions: Parquet, with one row per row of the input
-    #[arg(long, value_name = "FILE")]
-    output: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "journal")]
+    input: Option<PathBuf>,
+    /// Compare with the decisions in the journal of this data directory, on which a server may run
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["input", "lists"])]
+    journal: Option<PathBuf>,
+    /// The tenant whose journal it is; the first one if not given
+    #[arg(long, value_name = "NUMBER", requires = "journal")]
+    tenant: Option<u32>,
+    /// Compare only payments decided at this time or later, such as 2027-01-31T00:00:00Z
+    #[arg(long, value_name = "TIME", requires = "journal")]
+    from: Option<Timestamp>,
+    /// Compare only payments decided before this time
+    #[arg(long, value_name = "TIME", requires = "journal")]
+    until: Option<Timestamp>,
+    /// Also count the payments by the values of this attribute
+    #[arg(long, value_name = "ATTRIBUTE", requires = "journal")]
+    segment: Option<Name>,
+    /// Output file for the decisions: Parquet, with one row per row of the input; with --journal, one row per payment that is
+    /// decided differently
+    #[arg(long, value_name = "FILE", required_unless_present = "journal")]
+    output: Option<PathBuf>,
     /// A folder with the values of the policy's lists: NAME.txt has one value in each line; a list without a file is empty
     #[arg(long, value_name = "DIR")]
     lists: Option<PathBuf>,
@@ -65,11 +83,17 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (bundle, policy) = bundle_folder::compile(&arguments.policy)?;
     let policy = Arc::new(policy);
+    if let Some(journal) = &arguments.journal {
+        return of_journal::run(journal, arguments, &policy);
+    }
+    let (Some(file), Some(result)) = (&arguments.input, &arguments.output) else {
+        bail!("expected --input and --output, or --journal");
+    };
     let mapping = policy.file_mapping().cloned();
     let mapping = mapping
         .with_context(|| format!("the policy {} has no [file], which says how to read a file", policy.name()))?;
-    check_output(arguments)?;
-    let input = Input::open(&arguments.input, mapping.delimiter)?;
+    check_output(file, result)?;
+    let input = Input::open(file, mapping.delimiter)?;
     let mut payments = Payments::new(&policy, &mapping, &input)?;
     let lists = Lists::read(arguments.lists.as_deref(), &policy, &mut payments)?;
     if !lists.empty.is_empty() {
@@ -87,7 +111,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         );
     }
     let labelled = mapping.label.is_some();
-    let output = Output::create(&arguments.output, &policy, (&mapping.id, payments.id_kind()), labelled)?;
+    let output = Output::create(result, &policy, (&mapping.id, payments.id_kind()), labelled)?;
     let fraud: Name = FRAUD.parse()?;
     if labelled && !policy.is_positive_label(FRAUD) {
         errln!("labels do not affect features: the policy's [labels] do not list `{FRAUD}` as positive");
@@ -104,7 +128,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         labels::warnings(labels, column).iter().for_each(|warning| errln!("{warning}"));
     }
     outln!("{}", summary.text(&policy, asset(&policy, &mapping), labels.as_ref(), took, dropped))?;
-    outln!("The decisions for all rows are in {}", arguments.output.display())?;
+    outln!("The decisions for all rows are in {}", result.display())?;
     if summary.decided() == 0
         && let Some((row, error)) = summary.first_error()
     {
@@ -195,16 +219,20 @@ fn replay_rows(
     }
 }
 
-fn check_output(arguments: &Arguments) -> anyhow::Result<()> {
-    let Arguments { input, output, .. } = arguments;
+fn check_output(input: &Path, output: &Path) -> anyhow::Result<()> {
+    is_parquet(output)?;
+    let same = input.canonicalize().ok().is_some_and(|input| output.canonicalize().ok() == Some(input));
+    ensure!(!same, "the output file {} is the input file", output.display());
+    Ok(())
+}
+
+fn is_parquet(output: &Path) -> anyhow::Result<()> {
     let extension = output.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     ensure!(
         extension.eq_ignore_ascii_case("parquet"),
         "decisions are written as Parquet: expected an output file that ends in .parquet, found {}",
         output.display()
     );
-    let same = input.canonicalize().ok().is_some_and(|input| output.canonicalize().ok() == Some(input));
-    ensure!(!same, "the output file {} is the input file", output.display());
     Ok(())
 }
 

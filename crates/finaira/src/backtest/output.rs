@@ -73,17 +73,7 @@ impl Output {
         labelled: bool,
     ) -> anyhow::Result<Self> {
         let columns = columns(policy, id, id_kind, labelled);
-        let directory = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            Some(_) | None => Path::new("."),
-        };
-        // These are the usual permissions of a new file; the umask restricts them.
-        let file = tempfile::Builder::new()
-            .prefix(".finaira-backtest-")
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(directory)
-            .with_context(|| format!("cannot write to {}", directory.display()))?;
-        let writer = SerializedFileWriter::new(file, schema(&columns)?, Arc::new(properties(&columns)?))?;
+        let writer = begin(path, &columns)?;
         let (models, features) = (policy.models().len(), policy.features().len());
         Ok(Self { writer, path: path.to_owned(), columns, models, features, labelled, rows: 0 })
     }
@@ -162,25 +152,63 @@ impl Output {
     /// Fails if the file cannot be written. A file that existed before under this name is then unchanged.
     pub(crate) fn finish(mut self) -> anyhow::Result<()> {
         self.write_group()?;
-        let file = self.writer.into_inner()?;
-        file.as_file().sync_all().with_context(|| format!("cannot write {}", self.path.display()))?;
-        file.persist(&self.path).with_context(|| format!("cannot write {}", self.path.display()))?;
-        Ok(())
+        complete(self.writer, &self.path)
     }
 
     fn write_group(&mut self) -> anyhow::Result<()> {
         if self.rows > 0 {
-            let mut group = self.writer.next_row_group()?;
-            for column in &mut self.columns {
-                let mut writer = group.next_column()?.context("the schema has as many columns as the output")?;
-                column.write(&mut writer)?;
-                writer.close()?;
-            }
-            group.close()?;
+            write_group(&mut self.writer, &mut self.columns)?;
             self.rows = 0;
         }
         Ok(())
     }
+}
+
+/// Begins a file for `path`, under a temporary name in the same directory.
+///
+/// # Errors
+/// Fails if the directory cannot be written to.
+pub(crate) fn begin(path: &Path, columns: &[OutputColumn]) -> anyhow::Result<SerializedFileWriter<NamedTempFile>> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    };
+    // These are the usual permissions of a new file; the umask restricts them.
+    let file = tempfile::Builder::new()
+        .prefix(".finaira-backtest-")
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(directory)
+        .with_context(|| format!("cannot write to {}", directory.display()))?;
+    Ok(SerializedFileWriter::new(file, schema(columns)?, Arc::new(properties(columns)?))?)
+}
+
+/// Writes the values that the columns have as a row group.
+///
+/// # Errors
+/// Fails if the file cannot be written.
+pub(crate) fn write_group(
+    writer: &mut SerializedFileWriter<NamedTempFile>,
+    columns: &mut [OutputColumn],
+) -> anyhow::Result<()> {
+    let mut group = writer.next_row_group()?;
+    for column in columns {
+        let mut writer = group.next_column()?.context("the schema has as many columns as the output")?;
+        column.write(&mut writer)?;
+        writer.close()?;
+    }
+    group.close()?;
+    Ok(())
+}
+
+/// Completes a file and gives it its final name.
+///
+/// # Errors
+/// Fails if the file cannot be written. A file that existed before under this name is then unchanged.
+pub(crate) fn complete(writer: SerializedFileWriter<NamedTempFile>, path: &Path) -> anyhow::Result<()> {
+    let file = writer.into_inner()?;
+    file.as_file().sync_all().with_context(|| format!("cannot write {}", path.display()))?;
+    file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(())
 }
 
 /// The name of a label.
@@ -242,7 +270,7 @@ fn schema(columns: &[OutputColumn]) -> anyhow::Result<TypePtr> {
     let field = |column: &OutputColumn| -> anyhow::Result<TypePtr> {
         let (physical, logical) = match column.values {
             Values::Int32(_) => (Physical::INT32, None),
-            Values::Int64(_) if column.name == "occurred_at" => {
+            Values::Int64(_) if ["occurred_at", "decided_at"].contains(&column.name.as_str()) => {
                 (Physical::INT64, Some(LogicalType::timestamp(true, TimeUnit::NANOS)))
             }
             Values::Int64(_) => (Physical::INT64, None),

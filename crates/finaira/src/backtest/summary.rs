@@ -289,7 +289,7 @@ fn failure_kind(failure: &Failure) -> String {
     }
 }
 
-fn section(out: &mut String, title: &str, table: &Table) {
+pub(super) fn section(out: &mut String, title: &str, table: &Table) {
     if !table.is_empty() {
         out.push('\n');
         out.push_str(title);
@@ -299,7 +299,7 @@ fn section(out: &mut String, title: &str, table: &Table) {
 }
 
 /// Formats an amount in major units with the code of its asset.
-fn major(minor: u128, asset: Asset) -> String {
+pub(super) fn major(minor: u128, asset: Asset) -> String {
     let per_major = u128::from(asset.minor_per_major());
     let (whole, fraction) = (thousands(minor / per_major), minor % per_major);
     match usize::from(asset.scale()) {

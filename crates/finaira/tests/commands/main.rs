@@ -3,6 +3,7 @@
 mod approvals;
 mod audit;
 mod backtest;
+mod backtests;
 mod backup;
 mod bad_input;
 mod bench;

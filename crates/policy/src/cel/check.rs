@@ -13,7 +13,7 @@ use super::dynamic::AnyOp;
 use super::program::{Nowhere, evaluate};
 use super::room::{Room, SMALL_VALUES};
 use super::schema::nearest;
-use super::typed::{Any, Code, Expr, Static};
+use super::typed::{Any, Code, Entity, Expr, Static};
 use super::value::Const;
 use super::{COST_MAX, CompileError, DEPTH_MAX, EvalError, NODES_MAX, Program, Schema, Slot, Type, Value, parse};
 
@@ -53,13 +53,34 @@ pub(super) fn compile_with(
         return Err(CompileError::at(source, 0, message));
     }
     let room = steps.room();
-    let Steps { cost, mut slots, mut read, mut tested, mut listed, lists_locals, reads_lists, failures, fails, .. } =
-        steps;
+    let Steps {
+        cost,
+        mut slots,
+        mut read,
+        by_token,
+        mut tested,
+        mut listed,
+        lists_locals,
+        reads_lists,
+        failures,
+        fails,
+        ..
+    } = steps;
+    let mut beyond_tokens = read.clone();
+    for slot in by_token {
+        if let Some(place) = beyond_tokens.iter().position(|read| *read == slot) {
+            beyond_tokens.swap_remove(place);
+        }
+    }
+    if let Code::Entity(_, Expr::Slot(_)) = &code {
+        // Groups and items are made from the token.
+        beyond_tokens.clear();
+    }
     if lists_locals {
         // A variable of a macro may have a value from anywhere in the expression.
         listed.extend(slots.iter().copied());
     }
-    for slots in [&mut slots, &mut read, &mut tested, &mut listed] {
+    for slots in [&mut slots, &mut read, &mut beyond_tokens, &mut tested, &mut listed] {
         slots.sort_unstable();
         slots.dedup();
     }
@@ -69,6 +90,7 @@ pub(super) fn compile_with(
         room,
         slots: slots.into(),
         read: read.into(),
+        beyond_tokens: beyond_tokens.into(),
         tested: tested.into(),
         listed: listed.into(),
         reads_lists,
@@ -150,6 +172,8 @@ struct Steps {
     lists_locals: bool,
     /// Those of them whose values are read.
     read: Vec<Slot>,
+    /// The entities that are read only by their tokens, once for each time that they are.
+    by_token: Vec<Slot>,
     /// Those of them that `has` asks about.
     tested: Vec<Slot>,
     /// The smallest parts that read nothing and fail, and where they start.
@@ -184,6 +208,7 @@ impl Steps {
         self.listed.extend(other.listed);
         self.lists_locals |= other.lists_locals;
         self.read.extend(other.read);
+        self.by_token.extend(other.by_token);
         self.tested.extend(other.tested);
         self.failures.extend(other.failures);
         self
@@ -203,6 +228,14 @@ impl Steps {
     /// The steps of an operation that also makes a string.
     fn with_text(self) -> Self {
         Self { needs_room: true, ..self.more(TEXT_STEPS) }
+    }
+
+    /// The steps of an operation that takes an entity by its token.
+    fn with_token(mut self, entity: &Expr<Entity>) -> Self {
+        if let Expr::Slot(slot) = entity {
+            self.by_token.push(*slot);
+        }
+        self
     }
 
     /// The steps of an operation that looks the text that they make up in a list.

@@ -19,6 +19,7 @@ pub struct Program {
     pub(super) listed: Box<[Slot]>,
     pub(super) reads_lists: bool,
     pub(super) read: Box<[Slot]>,
+    pub(super) beyond_tokens: Box<[Slot]>,
     pub(super) tested: Box<[Slot]>,
     pub(super) cost: u32,
     pub(super) source: Box<str>,
@@ -153,6 +154,12 @@ impl Program {
     /// Whether it may read the value in a slot, and not only ask whether there is one.
     pub fn reads(&self, slot: Slot) -> bool {
         self.read.binary_search(&slot).is_ok()
+    }
+
+    /// As [`Program::reads`], unless an entity is in the slot and its token is all that the program takes of it: it looks the entity up
+    /// in a list, compares it with another entity, or gives it as its value.
+    pub fn reads_beyond_token(&self, slot: Slot) -> bool {
+        self.beyond_tokens.binary_search(&slot).is_ok()
     }
 
     /// The slots that `has` asks about, sorted and each once.

@@ -7,5 +7,6 @@ mod document;
 mod evaluation;
 mod example;
 mod explanation;
+mod reads;
 mod support;
 mod value;

@@ -14,6 +14,7 @@ use types::{ActorId, CredentialId, RequestId, TenantId, TokenSubject, shorten};
 use vault::{ApiKey, KeyTenant};
 
 use crate::awake::Activity;
+use crate::backtests::Backtests;
 use crate::http::app::App;
 use crate::http::call::only;
 use crate::http::doors::{Admitted, Doors, LastRefused};
@@ -29,6 +30,7 @@ pub(crate) struct Host {
     pub(crate) tenants: Arc<Tenants>,
     pub(crate) activity: Activity,
     pub(crate) doors: Doors,
+    pub(crate) backtests: Backtests,
     process: u32,
     requests: AtomicU64,
 }
@@ -40,7 +42,8 @@ impl Host {
         let process = u32::from_le_bytes(process);
         let metrics = Arc::clone(&tenants.home().core.shared().metrics);
         let doors = Doors::new(tenants.limits(), metrics);
-        Arc::new(Self { tenants, activity: Activity::new(), doors, process, requests: AtomicU64::new(0) })
+        let (activity, backtests) = (Activity::new(), Backtests::default());
+        Arc::new(Self { tenants, activity, doors, backtests, process, requests: AtomicU64::new(0) })
     }
 
     /// The first tenant, which also answers requests that need no credential.

@@ -2,6 +2,7 @@
 //! the body. Then the crate `edge` answers it, or a handler here for what needs files or streams.
 
 mod app;
+mod backtests;
 mod bodies;
 mod call;
 mod connections;
@@ -156,6 +157,11 @@ async fn handle(call: Call) -> Handled {
         Operation::GetTile => proofs::tile(call).await,
         Operation::ListSegments | Operation::ListInstallationSegments => segments::list(call).await,
         Operation::ReadSegment | Operation::ReadInstallationSegment => segments::read(call).await,
+        Operation::StartBacktest => backtests::start(call).await,
+        Operation::ListBacktests => Ok(backtests::list(&call)),
+        Operation::GetBacktest => backtests::get(&call),
+        Operation::ListBacktestPayments => backtests::payments(&call),
+        Operation::CancelBacktest => backtests::cancel(&call),
         Operation::CreateTenant => tenants::create(call).await,
         Operation::ListTenants => tenants::list(&call),
         Operation::ListInstallationAudit => tenants::audit(call).await,

@@ -1,10 +1,12 @@
 //! `finaira bench payments`: decided payments, from the request to the durable answer.
 
+mod backtests;
 mod file;
 mod report;
 mod town;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, bail};
 use policy::{Bundle, Policy};
@@ -66,6 +68,9 @@ pub(crate) struct Settings {
     token: bool,
     #[command(flatten)]
     tls: Tls,
+    /// Run backtests of the policy over the server's journal while the payments are sent, one after another
+    #[arg(long)]
+    backtest: bool,
     /// Print one JSON object on the last line
     #[arg(long)]
     json: bool,
@@ -115,11 +120,20 @@ fn measure(settings: &Settings, policy: &Bundle, town: &Town, data: &Path) -> an
     let mut server = started(data, settings)?;
     let key = server.key.take().context("the new server printed no API key")?;
     let target = Target { address: server.address, key: &key };
-    activate(policy, target)?;
+    let archive = archive(policy)?;
+    activate(&archive, target)?;
     let load = Load { count: settings.count(), batch: settings.batch, clients: settings.clients };
     let token = settings.token.then(|| token::get(target)).transpose()?;
     let credential = token.as_deref().unwrap_or(&key);
-    let driven = drive::drive(load, target.address, |number| Payments::new(town, settings, credential, number))?;
+    let stop = AtomicBool::new(false);
+    let (driven, backtests) = std::thread::scope(|scope| {
+        let backtests = settings.backtest.then(|| scope.spawn(|| backtests::run(&archive, target, &stop)));
+        let driven = drive::drive(load, target.address, |number| Payments::new(town, settings, credential, number));
+        stop.store(true, Ordering::Relaxed);
+        let backtests =
+            backtests.map(|thread| thread.join().expect("a panic of the thread continues here")).transpose();
+        anyhow::Ok((driven?, backtests?))
+    })?;
     let decided = Payments::sum(&driven.traffic);
     let draining = Stopwatch::start();
     load::drain_proofs(settings.proofs, target)?;
@@ -160,6 +174,7 @@ fn measure(settings: &Settings, policy: &Bundle, town: &Town, data: &Path) -> an
         proof_bytes: if settings.proofs == Proofs::On { proofs? } else { 0 },
         restart_s,
         transfers_per_second: None,
+        backtests,
     })
 }
 
@@ -207,7 +222,8 @@ fn bundle(settings: &Settings) -> anyhow::Result<Bundle> {
     Ok(Bundle::new(files)?)
 }
 
-fn activate(policy: &Bundle, target: Target<'_>) -> anyhow::Result<()> {
+/// The upload of a policy.
+fn archive(policy: &Bundle) -> anyhow::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
     for (name, bytes) in policy.files() {
         let mut header = tar::Header::new_gnu();
@@ -215,9 +231,12 @@ fn activate(policy: &Bundle, target: Target<'_>) -> anyhow::Result<()> {
         header.set_mode(0o644);
         archive.append_data(&mut header, name, bytes)?;
     }
-    let archive = archive.into_inner()?;
+    Ok(archive.into_inner()?)
+}
+
+fn activate(archive: &[u8], target: Target<'_>) -> anyhow::Result<()> {
     let mut request = Request::post("/v1/policies", target.key, "application/x-tar");
-    request.set_body(|body| body.extend_from_slice(&archive));
+    request.set_body(|body| body.extend_from_slice(archive));
     let mut connection = Connection::open(target.address, Wait::Block)?;
     connection.call(&request)?.success().map(drop).context("the policy cannot be activated")
 }

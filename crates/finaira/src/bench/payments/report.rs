@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Settings;
+use super::backtests::Done;
 use super::town::Decided;
 use crate::bench::report::{percentile, percentiles};
 use crate::bench::settings::Proofs;
@@ -29,6 +30,8 @@ pub(super) struct Figures {
     pub(super) proof_bytes: u64,
     pub(super) restart_s: f64,
     pub(super) transfers_per_second: Option<f64>,
+    /// Measured with `--backtest`.
+    pub(super) backtests: Option<Done>,
 }
 
 /// The verbs that followed the decisions.
@@ -84,6 +87,8 @@ impl Figures {
             "verbs": self.lifecycle.as_ref().map(|lifecycle| lifecycle.verbs),
             "verb_request_ms_p50": self.lifecycle.as_ref().and_then(|it| percentile(&it.requests_ms, 50)).map(rounded),
             "verb_request_ms_p99": self.lifecycle.as_ref().and_then(|it| percentile(&it.requests_ms, 99)).map(rounded),
+            "backtests": self.backtests.map(|done| done.backtests),
+            "payments_backtested": self.backtests.map(|done| done.payments),
             "approved": approved,
             "in_review": in_review,
             "declined": declined,
@@ -97,6 +102,7 @@ impl Figures {
             "restart_seconds": rounded(self.restart_s),
             "settings": {
                 "count": settings.count(),
+                "backtest": settings.backtest,
                 "lifecycle": settings.lifecycle,
                 "input": settings.input,
                 "batch": settings.batch,
@@ -129,6 +135,9 @@ impl Figures {
             let ms = percentiles(&lifecycle.requests_ms, &[50, 99, 100]);
             line("verbs per second", format!("{:.0}: {verbs} in {seconds:.2} s", lifecycle.per_second()));
             line("request of verbs, p50 / p99 / max", format!("{ms} ms"));
+        }
+        if let Some(Done { backtests, payments }) = self.backtests {
+            line("backtests meanwhile", format!("{backtests}; {payments} payments were decided again"));
         }
         let windows = self.window_bytes() / f64::from(1 << 20);
         line(

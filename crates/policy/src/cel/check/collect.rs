@@ -199,6 +199,7 @@ impl Checker<'_> {
         let steps = steps.more(TEXT_STEPS);
         match (code, of) {
             (Code::Entity(kind, entity), Type::Entity(wanted)) if kind == wanted => {
+                let steps = steps.with_token(&entity);
                 Ok(self.node(Code::Bool(Expr::op(BoolOp::EntityListed(entity, list))), at, steps))
             }
             (Code::Text(text), Type::Text) => {

@@ -251,7 +251,7 @@ impl Checker<'_> {
             (Static::Scalar(_), Static::Scalar(_)) if !types.0.is_dyn() || !types.1.is_dyn() => 1,
             _ => left.size.weight.min(right.size.weight).saturating_mul(TEXT_STEPS),
         };
-        let steps = left.steps.and(right.steps).more(text_steps);
+        let mut steps = left.steps.and(right.steps).more(text_steps);
         let is_equality = matches!(order, Order::Equal | Order::NotEqual);
         let op = match (left.code, right.code) {
             (Code::Bool(left), Code::Bool(right)) => BoolOp::Bools(Compare { order, left, right }),
@@ -266,6 +266,7 @@ impl Checker<'_> {
                 BoolOp::Accounts(Compare { order, left, right })
             }
             (Code::Entity(kind, left), Code::Entity(other, right)) if is_equality && kind == other => {
+                steps = steps.with_token(&left).with_token(&right);
                 BoolOp::Entities(Compare { order, left, right })
             }
             (Code::Entity(_, left), Code::Text(right)) if is_equality => {

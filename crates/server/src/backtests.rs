@@ -1,0 +1,317 @@
+//! The backtests of a server: they wait in a queue, and one thread runs them one after another.
+//!
+//! Nothing about them is journaled. They and their results are in memory, bounded in number, and gone after a restart.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use api::backtests::{Backtest, BacktestPayment, Known, PaymentsFilter, State, problem};
+use api::{ErrorCode, Problem};
+use backtest::{Failure, Progress, Report, Wanted};
+use types::{ActorId, RequestId, TenantId, Timestamp};
+
+use crate::clock::Stopwatch;
+use crate::http::App;
+use crate::watch::StopSign;
+
+/// The most backtests of a tenant that are kept; the oldest that has ended makes room.
+const KEPT_MAX: usize = 16;
+/// The most backtests of a tenant that wait or run.
+const UNENDED_MAX: usize = 4;
+/// The most results of all tenants together that are kept.
+const RESULTS_MAX: usize = 64;
+/// The thread's nice value, the lowest priority.
+const NICE: i32 = 19;
+/// How long the thread works before it pauses. It pauses as long as it worked, so it takes at most half of one processor.
+const WORKS_FOR: Duration = Duration::from_millis(4);
+
+/// All backtests of a server.
+#[derive(Debug, Default)]
+pub(crate) struct Backtests {
+    jobs: Arc<Mutex<Jobs>>,
+}
+
+#[derive(Debug, Default)]
+struct Jobs {
+    /// In the order in which they were asked for.
+    all: VecDeque<Job>,
+    /// Whether the thread runs.
+    is_working: bool,
+}
+
+/// A backtest.
+#[derive(Debug)]
+struct Job {
+    id: RequestId,
+    tenant: TenantId,
+    wanted: Arc<Wanted>,
+    created: (Timestamp, ActorId),
+    ended_at: Option<Timestamp>,
+    progress: Progress,
+    began: Option<Stopwatch>,
+    /// Tells the thread to end it.
+    cancel: StopSign,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The tenant stays open for it.
+    Waiting(Arc<App>),
+    Running,
+    Done(Arc<Report>),
+    Failed(Box<Problem>),
+    Cancelled,
+}
+
+impl Stage {
+    const fn has_ended(&self) -> bool {
+        match self {
+            Self::Waiting(_) | Self::Running => false,
+            Self::Done(_) | Self::Failed(_) | Self::Cancelled => true,
+        }
+    }
+}
+
+impl Job {
+    fn shown(&self, with_result: bool) -> Backtest {
+        let state = match &self.stage {
+            Stage::Waiting(_) => State::Waiting,
+            Stage::Running => State::Running,
+            Stage::Done(report) => State::Done(report),
+            Stage::Failed(problem) => State::Failed(problem),
+            Stage::Cancelled => State::Cancelled,
+        };
+        let known = Known {
+            id: self.id,
+            wanted: &self.wanted,
+            state,
+            progress: self.progress,
+            seconds_left: self.seconds_left(),
+            created: self.created,
+            ended_at: self.ended_at,
+        };
+        Backtest::new(&known, with_result)
+    }
+
+    fn seconds_left(&self) -> Option<u64> {
+        let Progress { read, total, .. } = self.progress;
+        let began = self.began.filter(|_| matches!(self.stage, Stage::Running))?;
+        let elapsed_ms = u64::try_from(began.elapsed().as_millis()).ok()?;
+        let left_ms = elapsed_ms.checked_mul(total.saturating_sub(read))?.checked_div(read)?;
+        Some(left_ms.div_ceil(1_000))
+    }
+
+    fn end(&mut self, stage: Stage, at: Timestamp) {
+        self.stage = stage;
+        self.ended_at = Some(at);
+    }
+}
+
+impl Backtests {
+    fn lock(&self) -> MutexGuard<'_, Jobs> {
+        lock(&self.jobs)
+    }
+
+    /// Puts a backtest of a tenant's journal into the queue.
+    ///
+    /// # Errors
+    /// If too many of the tenant wait, or the thread cannot be started.
+    pub(crate) fn start(&self, app: &Arc<App>, by: ActorId, wanted: Wanted) -> Result<(RequestId, Backtest), Problem> {
+        let (tenant, now) = (app.core.tenant(), app.core.now());
+        let mut jobs = self.lock();
+        let unended = jobs.all.iter().filter(|job| job.tenant == tenant && !job.stage.has_ended()).count();
+        if unended >= UNENDED_MAX {
+            let detail = format!("{unended} backtests wait or run, which is the limit; wait for one, or cancel one");
+            return Err(Problem::new(ErrorCode::TooManyBacktests, detail));
+        }
+        if !jobs.is_working {
+            let shared = Arc::clone(&self.jobs);
+            let worker = std::thread::Builder::new().name("backtests".to_owned());
+            worker.spawn(move || work(&shared)).map_err(|error| {
+                tracing::error!(%error, "cannot start the thread of backtests");
+                Problem::new(ErrorCode::Internal, "internal error; the server log has the details")
+            })?;
+            jobs.is_working = true;
+        }
+        let mut bytes = [0; 16];
+        datadir::random(&mut bytes);
+        // 0 and the maximum are the ids of nothing.
+        let id = RequestId::new(u128::from_le_bytes(bytes).clamp(1, u128::MAX - 1));
+        let job = Job {
+            id,
+            tenant,
+            wanted: Arc::new(wanted),
+            created: (now, by),
+            ended_at: None,
+            progress: Progress::default(),
+            began: None,
+            cancel: StopSign::default(),
+            stage: Stage::Waiting(Arc::clone(app)),
+        };
+        let shown = job.shown(false);
+        jobs.all.push_back(job);
+        jobs.make_room(tenant);
+        Ok((id, shown))
+    }
+
+    /// The backtests of a tenant, in the order in which they were asked for.
+    pub(crate) fn list(&self, tenant: TenantId) -> Vec<Backtest> {
+        self.lock().all.iter().filter(|job| job.tenant == tenant).map(|job| job.shown(false)).collect()
+    }
+
+    /// A backtest with its result.
+    ///
+    /// # Errors
+    /// If the tenant has no such backtest.
+    pub(crate) fn get(&self, tenant: TenantId, id: RequestId) -> Result<Backtest, Problem> {
+        self.lock().find(tenant, id).map(|job| job.shown(true))
+    }
+
+    /// Tells a backtest to end, unless it has ended.
+    ///
+    /// # Errors
+    /// If the tenant has no such backtest.
+    pub(crate) fn cancel(&self, tenant: TenantId, id: RequestId, now: Timestamp) -> Result<Backtest, Problem> {
+        let mut jobs = self.lock();
+        let job = jobs.find(tenant, id)?;
+        if !job.stage.has_ended() {
+            job.cancel.raise();
+            job.end(Stage::Cancelled, now);
+        }
+        Ok(job.shown(false))
+    }
+
+    /// Some of the payments of a result from the place `from` on, and the place at which the next ones begin.
+    ///
+    /// # Errors
+    /// If there is no such result.
+    pub(crate) fn payments(
+        &self,
+        (tenant, id): (TenantId, RequestId),
+        filter: &PaymentsFilter,
+        (from, limit): (usize, usize),
+    ) -> Result<(Vec<BacktestPayment>, Option<usize>), Problem> {
+        let report = {
+            let mut jobs = self.lock();
+            let job = jobs.find(tenant, id)?;
+            let Stage::Done(report) = &job.stage else {
+                let detail = format!("backtest {id} has no result; look it up to see its status");
+                return Err(Problem::new(ErrorCode::BacktestNotDone, detail));
+            };
+            Arc::clone(report)
+        };
+        let mut found = report.kept.iter().enumerate().skip(from).filter(|(_, kept)| filter.fits(kept));
+        let page: Vec<BacktestPayment> = found.by_ref().take(limit).map(|(_, kept)| kept.into()).collect();
+        Ok((page, found.next().map(|(place, _)| place)))
+    }
+}
+
+impl Jobs {
+    fn find(&mut self, tenant: TenantId, id: RequestId) -> Result<&mut Job, Problem> {
+        let found = self.all.iter_mut().find(|job| (job.tenant, job.id) == (tenant, id));
+        found.ok_or_else(|| {
+            let detail = format!("there is no backtest {id}; the server keeps the last {KEPT_MAX} since its start");
+            Problem::new(ErrorCode::BacktestNotFound, detail)
+        })
+    }
+
+    /// Forgets the oldest backtests that have ended.
+    fn make_room(&mut self, tenant: TenantId) {
+        let of_tenant = |job: &Job| job.tenant == tenant;
+        while self.all.iter().filter(|job| of_tenant(job)).count() > KEPT_MAX {
+            let Some(place) = self.all.iter().position(|job| of_tenant(job) && job.stage.has_ended()) else { break };
+            self.all.remove(place);
+        }
+        let has_result = |job: &Job| matches!(job.stage, Stage::Done(_));
+        while self.all.iter().filter(|job| has_result(job)).count() > RESULTS_MAX {
+            let Some(place) = self.all.iter().position(has_result) else { break };
+            self.all.remove(place);
+        }
+    }
+
+    /// Takes the next backtest to run.
+    fn next(&mut self) -> Option<(RequestId, Arc<Wanted>, Arc<App>, StopSign)> {
+        let job = self.all.iter_mut().find(|job| matches!(job.stage, Stage::Waiting(_)))?;
+        let Stage::Waiting(app) = std::mem::replace(&mut job.stage, Stage::Running) else { return None };
+        job.began = Some(Stopwatch::start());
+        Some((job.id, Arc::clone(&job.wanted), app, job.cancel.clone()))
+    }
+}
+
+fn lock(jobs: &Mutex<Jobs>) -> MutexGuard<'_, Jobs> {
+    jobs.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs backtests until none waits.
+fn work(jobs: &Arc<Mutex<Jobs>>) {
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "backtests run at the usual priority");
+    }
+    loop {
+        let (id, wanted, app, cancel) = {
+            let mut jobs = lock(jobs);
+            match jobs.next() {
+                Some(next) => next,
+                None => {
+                    jobs.is_working = false;
+                    return;
+                }
+            }
+        };
+        let ran = catch_unwind(AssertUnwindSafe(|| run(jobs, id, &wanted, &app, &cancel)));
+        let stage = match ran {
+            Ok(Ok(report)) => Stage::Done(Arc::new(report)),
+            Ok(Err(Failure::Cancelled)) => Stage::Cancelled,
+            Ok(Err(failure)) => {
+                if let Failure::Journal(fault) = &failure {
+                    app.core.shared().guard.note_fault(fault);
+                }
+                Stage::Failed(Box::new(problem(&failure)))
+            }
+            Err(_panic) => {
+                tracing::error!(backtest = %id, "a backtest panicked");
+                let detail = "internal error; the server log has the details";
+                Stage::Failed(Box::new(Problem::new(ErrorCode::Internal, detail)))
+            }
+        };
+        let now = app.core.now();
+        let tenant = app.core.tenant();
+        // From here on, the tenant may be closed.
+        drop(app);
+        let mut jobs = lock(jobs);
+        if let Ok(job) = jobs.find(tenant, id)
+            && !job.stage.has_ended()
+        {
+            job.end(stage, now);
+        }
+        jobs.make_room(tenant);
+    }
+}
+
+/// Runs one backtest in small steps, with pauses between them.
+fn run(jobs: &Mutex<Jobs>, id: RequestId, wanted: &Wanted, app: &App, cancel: &StopSign) -> Result<Report, Failure> {
+    let (core, tenant) = (&app.core, app.core.tenant());
+    let shared = core.shared();
+    let mut since = Stopwatch::start();
+    backtest::run(&shared.reader, wanted, &mut |progress| {
+        let worked = since.elapsed();
+        if worked < WORKS_FOR {
+            return true;
+        }
+        if let Ok(job) = lock(jobs).find(tenant, id) {
+            job.progress = progress;
+        }
+        let must_end = *shared.stopping.borrow() || shared.installation.is_suspended(tenant) || cancel.wait(worked);
+        since = Stopwatch::start();
+        !must_end
+    })
+    .inspect(|report| {
+        if let Ok(job) = lock(jobs).find(tenant, id) {
+            let all = report.last.get().saturating_mul(2);
+            job.progress = Progress { read: all, total: all, payments: report.payments };
+        }
+    })
+}
