@@ -21,18 +21,26 @@ pub const NOTE: &str = "History is what happened, not what would have happened. 
 const DAYS_MAX: usize = 400;
 const DAY_NS: u64 = 86_400_000_000_000;
 
+/// Which payments shall be compared, and by which attribute they are counted.
+#[derive(Debug, Clone)]
+pub struct Period {
+    pub from: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+    pub segment: Option<Name>,
+}
+
 /// Reads which payments shall be compared, and by which attribute they are counted.
 ///
 /// # Errors
 /// If a parameter has an invalid value.
-pub fn period(parameters: &Parameters) -> Result<(Option<Timestamp>, Option<Timestamp>, Option<Name>), Problem> {
+pub fn period(parameters: &Parameters) -> Result<Period, Problem> {
     let (from, until) = (parameters.parsed::<Timestamp>("from")?, parameters.parsed::<Timestamp>("until")?);
     if let (Some(from), Some(until)) = (from, until)
         && from >= until
     {
         return Err(invalid("until", format!("found {until}, expected a time after `from`, which is {from}")));
     }
-    Ok((from, until, parameters.parsed::<Name>("segment")?))
+    Ok(Period { from, until, segment: parameters.parsed::<Name>("segment")? })
 }
 
 /// Refuses a segment that no payment type of the policy has.

@@ -13,12 +13,14 @@ use crate::{Failure, Wanted};
 /// The most payments whose labels are kept, each with about 40 bytes.
 pub const LABELS_MAX: usize = 4_000_000;
 
+/// By payment type: an attribute that the other policy reads and an earlier one did not record, and why it cannot be read.
+type Lacking = BTreeMap<Name, (Name, &'static str)>;
+
 /// What a policy that was active then did not record of what the other policy reads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Unrecorded {
-    policy: Option<Name>,
-    /// By payment type: the attribute, and why it cannot be read.
-    types: BTreeMap<Name, (Name, &'static str)>,
+    policy: Name,
+    types: Arc<Lacking>,
     /// Payments that are compared, of such a type: the type, and when the last one was decided.
     compared: Option<(Name, Timestamp)>,
 }
@@ -33,11 +35,19 @@ pub(crate) struct Survey {
     parts: BTreeMap<Digest, BTreeMap<u32, Arc<[u8]>>>,
     /// By the entry that activated a policy.
     policies: BTreeMap<Seq, Unrecorded>,
+    /// By the digest of a bundle, so that each is compiled once.
+    lacking: BTreeMap<Digest, Arc<Lacking>>,
 }
 
 impl Default for Survey {
     fn default() -> Self {
-        Self { labels: HashMap::new(), assets: BTreeMap::new(), parts: BTreeMap::new(), policies: BTreeMap::new() }
+        Self {
+            labels: HashMap::new(),
+            assets: BTreeMap::new(),
+            parts: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            lacking: BTreeMap::new(),
+        }
     }
 }
 
@@ -54,16 +64,17 @@ impl Survey {
                 self.parts.entry(*artifact).or_default().insert(*index, Arc::clone(bytes));
             }
             Fact::PolicyActivated(activated) => {
-                let mut unrecorded = Unrecorded { policy: Some(activated.name.clone()), ..Unrecorded::default() };
-                // The bundle of a policy that is activated again without an upload is still there; parts of others are not.
+                // An activation drops the parts of all other bundles.
                 self.parts.retain(|artifact, _| *artifact == activated.artifact);
-                if let Some(earlier) = self.parts.get(&activated.artifact).and_then(compiled) {
-                    for payment_type in earlier.payment_types() {
-                        if let Some(lacking) = again.unrecorded(&earlier, &payment_type.name) {
-                            unrecorded.types.insert(payment_type.name.clone(), lacking);
-                        }
+                let types = match self.lacking.get(&activated.artifact) {
+                    Some(known) => Arc::clone(known),
+                    None => {
+                        let found = Arc::new(self.lacking_in(activated.artifact, again));
+                        self.lacking.insert(activated.artifact, Arc::clone(&found));
+                        found
                     }
-                }
+                };
+                let unrecorded = Unrecorded { policy: activated.name.clone(), types, compared: None };
                 self.policies.insert(entry.header.seq, unrecorded);
             }
             Fact::PaymentDecided(decided) => {
@@ -97,6 +108,18 @@ impl Survey {
         Ok(())
     }
 
+    /// What the policy of a bundle does not record of what the other policy reads.
+    fn lacking_in(&self, artifact: Digest, again: &Again) -> Lacking {
+        if artifact == again.policy().digest() {
+            return Lacking::new();
+        }
+        let Some(earlier) = self.parts.get(&artifact).and_then(compiled) else { return Lacking::new() };
+        let lacking = |payment_type: &policy::PaymentType| {
+            Some((payment_type.name.clone(), again.unrecorded(&earlier, &payment_type.name)?))
+        };
+        earlier.payment_types().iter().filter_map(lacking).collect()
+    }
+
     /// Refuses a comparison of payments that the journal does not have as the policy reads them.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let newest = self.policies.iter().rev().find_map(|(seq, found)| Some((*seq, found, found.compared.as_ref()?)));
@@ -106,7 +129,7 @@ impl Survey {
             payment_type: payment_type.clone(),
             attribute: attribute.clone(),
             why,
-            policy: unrecorded.policy.clone().unwrap_or_else(|| payment_type.clone()),
+            policy: unrecorded.policy.clone(),
             activated,
             last: *last,
         })

@@ -2,7 +2,7 @@
 //!
 //! Nothing about them is journaled. They and their results are in memory, bounded in number, and gone after a restart.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,8 +20,8 @@ use crate::watch::StopSign;
 const KEPT_MAX: usize = 16;
 /// The most backtests of a tenant that wait or run.
 const UNENDED_MAX: usize = 4;
-/// The most results of all tenants together that are kept.
-const RESULTS_MAX: usize = 64;
+/// The most results of all tenants together that are kept, each with at most about 10 MiB. The tenant with the most loses its oldest.
+const RESULTS_MAX: usize = 32;
 /// The thread's nice value, the lowest priority.
 const NICE: i32 = 19;
 /// How long the thread works before it pauses. It pauses as long as it worked, so it takes at most half of one processor.
@@ -226,8 +226,18 @@ impl Jobs {
             self.all.remove(place);
         }
         let has_result = |job: &Job| matches!(job.stage, Stage::Done(_));
-        while self.all.iter().filter(|job| has_result(job)).count() > RESULTS_MAX {
-            let Some(place) = self.all.iter().position(has_result) else { break };
+        loop {
+            let mut results = BTreeMap::<TenantId, usize>::new();
+            for job in self.all.iter().filter(|job| has_result(job)) {
+                let count = results.entry(job.tenant).or_default();
+                *count = count.saturating_add(1);
+            }
+            let most = results.iter().max_by_key(|(_, count)| **count).map(|(tenant, _)| *tenant);
+            if results.values().sum::<usize>() <= RESULTS_MAX {
+                return;
+            }
+            let oldest = self.all.iter().position(|job| Some(job.tenant) == most && has_result(job));
+            let Some(place) = oldest else { return };
             self.all.remove(place);
         }
     }

@@ -72,6 +72,6 @@ fn values_are_read_by_rules_and_streams() {
     check("has(payment.email)", "", "v---v");
     let features = "[features.count]\nstream = \"s\"\naggregate = \"count\"\nwindow = \"1h\"";
     check("features.count > 1", &format!("[streams.s]\nof = \"device\"\n{features}"), "v-v--");
-    let grouped = "[streams.s]\nof = \"customer\"\nattribute = \"customer\"\ngroup = \"payment.device\"\nitem = \"payment.country\"";
+    let grouped = "[streams.s]\nof = \"customer\"\ngroup = \"payment.device\"\nitem = \"payment.country\"";
     check("features.count > 1", &format!("{grouped}\n{features}"), "v-vv-");
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::backtests::{Backtest, PaymentsFilter, check_segment, period, problem};
+use api::backtests::{Backtest, PaymentsFilter, Period, check_segment, period, problem};
 use api::responses::Page;
 use api::{ErrorCode, List, Problem, requests};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -20,7 +20,7 @@ const PLACE_BITS: u32 = 32;
 
 /// Checks a policy as an upload does, and puts its backtest into the queue.
 pub(crate) async fn start(call: Call) -> Handled {
-    let (from, until, segment) = period(&call.head.parameters)?;
+    let Period { from, until, segment } = period(&call.head.parameters)?;
     let bundle = api::archive::bundle(&call.body)?;
     let core = &call.app.core;
     // One after the other, because the tests of a policy may take seconds.
