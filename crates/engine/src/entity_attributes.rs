@@ -132,7 +132,11 @@ impl EntityAttributes {
         EntityAttributesReply { kind: kind.clone(), attributes }
     }
 
-    pub(crate) fn apply(&mut self, header: &Header, fact: &EntityAttributesSet) {
+    /// Applies a fact, and adds the new state to a digest.
+    pub(crate) fn apply(&mut self, header: &Header, fact: &EntityAttributesSet, digest: &mut DigestBuilder) {
+        if !digest.is_discarding() {
+            fact.digest_into(header, digest);
+        }
         for (name, value) in &fact.changes {
             match value {
                 Some(value) => {
@@ -165,7 +169,7 @@ impl EntityAttributes {
 
 impl EntityAttributesSet {
     /// Adds the new state to a digest.
-    pub(crate) fn digest_into(&self, header: &Header, builder: &mut DigestBuilder) {
+    fn digest_into(&self, header: &Header, builder: &mut DigestBuilder) {
         builder.bytes(b"entity_attributes_set").bytes(self.kind.as_str().as_bytes()).u128(self.entity.get());
         builder.u64(header.actor.get()).u64(self.changes.len() as u64);
         for (name, value) in &self.changes {

@@ -251,12 +251,7 @@ impl State {
                 }
                 self.lists.apply(header, fact);
             }
-            Fact::EntityAttributes(fact) => {
-                if !self.since_digest.is_discarding() {
-                    fact.digest_into(header, &mut self.since_digest);
-                }
-                self.entity_attributes.apply(header, fact);
-            }
+            Fact::EntityAttributes(fact) => self.entity_attributes.apply(header, fact, &mut self.since_digest),
             Fact::KeyUsed(used) => {
                 self.since_digest.u128(header.request.get()).u64(u64::from(used.items));
                 for part in &used.parts {

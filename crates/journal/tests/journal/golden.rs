@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use engine::{
     AddedValue, ApiKeyAdded, ApprovalFact, ApprovalRules, ArtifactChunk, Cause, CredentialAdded, CredentialKind,
-    CredentialRevoked, DecisionForm, Demand, DepartedHistory, EntityAttributesSet, Entry, Fact, Header, IdentityFact,
-    Incremented, KeyUsed, LabelRecorded, ListFact, ListOf, ListPurpose, ListValue, PaymentChanged, PaymentDecided,
-    PaymentStatus, PaymentSums, PersonalDataRead, PlainValue, PolicyActivated, Portion, PrincipalAdded, PrincipalKind,
-    ProposalEnd, ProposalEnded, ProposalMade, Proposed, SettingFact, SettingKind, StateDigest, Verb,
+    CredentialRevoked, DecisionForm, Demand, DepartedHistory, Entry, Fact, Header, IdentityFact, Incremented, KeyUsed,
+    LabelRecorded, ListFact, ListOf, ListPurpose, ListValue, PaymentChanged, PaymentDecided, PaymentStatus,
+    PaymentSums, PersonalDataRead, PlainValue, PolicyActivated, Portion, PrincipalAdded, PrincipalKind, ProposalEnd,
+    ProposalEnded, ProposalMade, Proposed, SettingFact, SettingKind, StateDigest, Verb,
 };
 use expect_test::expect_file;
 use features::{Item, RecordChange, Update};
@@ -20,7 +20,7 @@ use ledger::{
     Account, AccountFlags, AccountPlace, Import, ImportNumber, ImportProgress, ImportState, IndexedFields, Limits,
     MetadataOf, NewAccount, NewTransfer, Places, Scheduled, Transfer, TransferFlags, TransferKey, TransferStatus,
 };
-use policy::{EntityValue, FeatureValue, MissingReason};
+use policy::{FeatureValue, MissingReason};
 use types::{
     AccountId, ActorId, Amount, Asset, Code, CredentialId, Digest, Epoch, ImportId, KeyId, LedgerId, Name, Origin,
     PaymentId, ProposalId, RequestId, Sealed, Seq, SettingName, Span, Timestamp, Token, TokenSubject, TransferId,
@@ -28,7 +28,7 @@ use types::{
 
 use crate::support::facts::{
     account, activated, at, book, changed, decided, declined, failed, incremented, leg, name, new_account, plain,
-    refused, update,
+    refused, update, with_attributes,
 };
 use crate::support::{Folder, ORIGIN, frame, header, root, small};
 
@@ -336,28 +336,6 @@ fn with_lists(seq: u64) -> [Fact; 9] {
         Fact::PaymentDecided(Arc::new(decided)),
         Fact::PaymentChanged(PaymentChanged { increment, ..changed }),
         Fact::List(ListFact::Deleted { list: devices }),
-    ]
-}
-
-/// Attributes of an entity that are set and removed, and a decision that lacked one. They begin with this sequence.
-fn with_attributes(seq: u64) -> [Fact; 3] {
-    let set = |changes: &[(&str, Option<EntityValue>)]| {
-        let changes = changes.iter().map(|(attribute, value)| (name(attribute), value.clone())).collect();
-        Fact::EntityAttributes(EntityAttributesSet { kind: name("customer"), entity: Token::new(99), changes })
-    };
-    let [Fact::PaymentDecided(decided), _] = with_items(seq + 1) else { unreachable!("a decision and an increment") };
-    let features = vec![(0, FeatureValue::Int(2)), (1, FeatureValue::Missing(MissingReason::NotSet))];
-    let decided = PaymentDecided { features, ..Arc::unwrap_or_clone(decided) };
-    [
-        set(&[
-            ("kyc_level", Some(EntityValue::Int(-2))),
-            ("segment", Some(EntityValue::Text("business".into()))),
-            ("limit", Some(EntityValue::Double(0.5))),
-            ("staff", Some(EntityValue::Bool(true))),
-            ("opened_at", Some(EntityValue::Time(Timestamp::from_ns(1_795_086_400_000_000_000)))),
-        ]),
-        Fact::PaymentDecided(Arc::new(decided)),
-        set(&[("staff", None), ("kyc_level", Some(EntityValue::Int(3)))]),
     ]
 }
 

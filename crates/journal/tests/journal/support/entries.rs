@@ -1,5 +1,6 @@
 //! Random entries of every kind, with everything that an entry can contain.
 
+mod attributes;
 mod lists;
 mod values;
 
@@ -7,17 +8,17 @@ use std::sync::Arc;
 
 use engine::{
     ApiKeyAdded, ApprovalFact, ApprovalRules, ArtifactChunk, AtDeadline, CaptureTerms, Cause, CredentialAdded,
-    CredentialKind, CredentialRevoked, Deadline, DecisionForm, Demand, DepartedHistory, EntityAttributesSet, Entry,
-    Fact, Header, IdentityFact, KeyUsed, LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus,
-    PaymentSums, PersonalDataRead, PlainValue, PolicyActivated, Portion, PrincipalAdded, PrincipalKind, ProposalEnd,
-    ProposalEnded, ProposalMade, Proposed, SettingFact, SettingKind, StateDigest, StreamOpened, Verb,
+    CredentialKind, CredentialRevoked, Deadline, DecisionForm, Demand, DepartedHistory, Entry, Fact, Header,
+    IdentityFact, KeyUsed, LabelRecorded, LegRefusal, PaymentChanged, PaymentDecided, PaymentStatus, PaymentSums,
+    PersonalDataRead, PlainValue, PolicyActivated, Portion, PrincipalAdded, PrincipalKind, ProposalEnd, ProposalEnded,
+    ProposalMade, Proposed, SettingFact, SettingKind, StateDigest, StreamOpened, Verb,
 };
 use features::{Item, RecordChange, StreamId, Update};
 use ledger::{
     Account, AccountFlags, Book, IndexedFields, Limits, MetadataOf, NewAccount, NewTransfer, Scheduled, Transfer,
     TransferFlags, TransferKey, TransferStatus,
 };
-use policy::{Effect, EntityValue, Failure, FailureCause, FeatureValue, MissingReason, Part, Reason, Verdict};
+use policy::{Effect, Failure, FailureCause, FeatureValue, MissingReason, Part, Reason, Verdict};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -133,7 +134,7 @@ fn entry(header: Header, sealed: Option<Sealed>) -> BoxedStrategy<Entry> {
         1 => identity().prop_map(Fact::Identity),
         1 => setting().prop_map(Fact::Setting),
         1 => lists::list().prop_map(Fact::List),
-        1 => entity_attributes().prop_map(Fact::EntityAttributes),
+        1 => attributes::entity_attributes().prop_map(Fact::EntityAttributes),
         1 => approval().prop_map(Fact::Approval),
         1 => (any::<u128>(), vec(name(), 0..3)).prop_map(|(payment, attributes)| {
             Fact::PersonalDataRead(PersonalDataRead { payment: PaymentId::new(payment), attributes: attributes.into() })
@@ -531,19 +532,6 @@ fn updates(header: Header) -> impl Strategy<Value = Vec<Update>> {
         }),
         0..3,
     )
-}
-
-fn entity_attributes() -> impl Strategy<Value = EntityAttributesSet> {
-    let value = prop_oneof![
-        ".{0,12}".prop_map(|text| EntityValue::Text(text.into())),
-        any::<i64>().prop_map(EntityValue::Int),
-        number().prop_map(EntityValue::Double),
-        any::<bool>().prop_map(EntityValue::Bool),
-        any::<u64>().prop_map(|ns| EntityValue::Time(Timestamp::from_ns(ns))),
-    ];
-    (name(), any::<u128>(), vec((name(), option::of(value)), 0..4)).prop_map(|(kind, entity, changes)| {
-        EntityAttributesSet { kind, entity: Token::new(entity), changes: changes.into() }
-    })
 }
 
 fn plain_value() -> impl Strategy<Value = PlainValue> {

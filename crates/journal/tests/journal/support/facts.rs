@@ -1,12 +1,14 @@
 //! Facts with every field in use, of which the golden journals are made.
 
+use std::sync::Arc;
+
 use engine::{
-    AtDeadline, CaptureTerms, Cause, Deadline, DecisionForm, Incremented, Leg, LegRefusal, PaymentChanged,
-    PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, Portion, StreamOpened,
+    AtDeadline, CaptureTerms, Cause, Deadline, DecisionForm, EntityAttributesSet, Fact, Incremented, Leg, LegRefusal,
+    PaymentChanged, PaymentDecided, PaymentStatus, PlainValue, PolicyActivated, Portion, StreamOpened,
 };
 use features::{RecordChange, StreamId, Update};
 use ledger::{Account, AccountFlags, Book, NewAccount, Transfer, TransferFlags, TransferKey, TransferStatus};
-use policy::{Effect, Failure, FailureCause, FeatureValue, MissingReason, Reason, Verdict};
+use policy::{Effect, EntityValue, Failure, FailureCause, FeatureValue, MissingReason, Reason, Verdict};
 use types::{AccountId, Amount, Code, Digest, LedgerId, Name, PaymentId, Seq, Timestamp, Token, TransferId};
 
 use super::header;
@@ -212,4 +214,26 @@ pub(crate) fn changed(seq: u64, cause: Cause, status: PaymentStatus) -> PaymentC
         updates: if held { Vec::new() } else { vec![update(13, RecordChange::Remove)] },
         increment: None,
     }
+}
+
+/// Attributes of every type that are set for an entity, a decision that lacked one, and some of them removed and replaced. They begin with
+/// this sequence.
+pub(crate) fn with_attributes(seq: u64) -> [Fact; 3] {
+    let set = |changes: &[(&str, Option<EntityValue>)]| {
+        let changes = changes.iter().map(|(attribute, value)| (name(attribute), value.clone())).collect();
+        Fact::EntityAttributes(EntityAttributesSet { kind: name("customer"), entity: Token::new(99), changes })
+    };
+    let opened_at = Timestamp::from_ns(1_795_086_400_000_000_000);
+    let features = vec![(0, FeatureValue::Int(2)), (1, FeatureValue::Missing(MissingReason::NotSet))];
+    [
+        set(&[
+            ("kyc_level", Some(EntityValue::Int(-2))),
+            ("segment", Some(EntityValue::Text("business".into()))),
+            ("limit", Some(EntityValue::Double(0.5))),
+            ("staff", Some(EntityValue::Bool(true))),
+            ("opened_at", Some(EntityValue::Time(opened_at))),
+        ]),
+        Fact::PaymentDecided(Arc::new(PaymentDecided { features, ..decided(seq + 1) })),
+        set(&[("staff", None), ("kyc_level", Some(EntityValue::Int(3)))]),
+    ]
 }
