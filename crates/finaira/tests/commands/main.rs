@@ -15,6 +15,7 @@ mod credentials;
 mod demo;
 mod disk_faults;
 mod explanations;
+mod export;
 mod filters;
 mod flood;
 mod following;
