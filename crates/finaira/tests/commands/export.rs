@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::{Field, Row};
@@ -167,7 +168,7 @@ fn export(data: &Path, name: &str, options: &[&str], rows: usize) -> std::path::
     eventually(|| {
         let (is_done, said) = finaira(&[&arguments, options].concat());
         assert!(is_done, "{said}");
-        said.starts_with(&format!("Exported {rows} decisions with ")).then_some(())
+        said.replace(',', "").starts_with(&format!("Exported {rows} decisions with ")).then_some(())
     });
     output
 }
@@ -510,4 +511,55 @@ fn other_tenants_are_exported_by_their_numbers() {
     assert_eq!(rows.iter().map(number).collect::<Vec<_>>(), [1, 2]);
     exported(data.path(), &[], "Exported 0 decisions");
     exported(data.path(), &["--tenant", "1"], "Exported 0 decisions");
+}
+
+#[test]
+fn every_export_beside_a_busy_server_is_a_prefix_of_the_next() {
+    let (data, _server, client) = first_start(&[]);
+    activate(&client, POLICY);
+    let paid = payments();
+    let enough = AtomicBool::new(false);
+    let (exports, batches) = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut batches = 0;
+            // With segments of a mebibyte, the journal moves on to another one several times.
+            while batches < 40 || !enough.load(Ordering::Acquire) {
+                let payments: Vec<Value> = (1..=200)
+                    .map(|n: u128| {
+                        let paid = &paid[usize::try_from(n).unwrap() % paid.len()];
+                        json!({
+                            "id": (batches * 200 + n).to_string(), "type": "card", "amount": paid.amount.to_string(),
+                            "asset": "EUR/2", "attributes": {"customer": paid.customer, "terminal": "t1"},
+                        })
+                    })
+                    .collect();
+                let reply = client.post("/v1/payments/batch", &json!({"payments": payments}));
+                assert_eq!(reply.status, 200, "{reply:?}");
+                batches += 1;
+            }
+            batches
+        });
+        let mut exports: Vec<Vec<u8>> = Vec::new();
+        while exports.len() < 8 && !writer.is_finished() {
+            let output = data.path().join("busy.csv");
+            let arguments = ["export", "--data", data.path().to_str().unwrap(), "--output", output.to_str().unwrap()];
+            let (is_done, said) = finaira(&arguments);
+            if !is_done {
+                enough.store(true, Ordering::Release);
+                panic!("{said}");
+            }
+            exports.push(fs::read(&output).unwrap());
+        }
+        enough.store(true, Ordering::Release);
+        (exports, writer.join().unwrap())
+    });
+    let rows = usize::try_from(batches * 200).unwrap();
+    let whole = fs::read(export(data.path(), "whole.csv", &[], rows)).unwrap();
+    assert!(fs::metadata(data.path().join("journal/segment-00000003")).is_ok(), "the journal has several segments");
+    let lengths: Vec<usize> = exports.iter().map(Vec::len).collect();
+    assert!(lengths.is_sorted() && lengths.first() < lengths.last(), "{lengths:?}");
+    // Before the first decision, there are no columns of features.
+    for export in exports.iter().filter(|export| export.iter().filter(|byte| **byte == b'\n').count() > 1) {
+        assert!(whole.starts_with(export), "{} of {} bytes", export.len(), whole.len());
+    }
 }
