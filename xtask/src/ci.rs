@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::services::Service;
-use crate::{cargo, cel_spec, deny, opinion, tidy};
+use crate::{cargo, cel_spec, deny, notebook, opinion, tidy};
 
 /// The limit for a whole run on two cores, from a clean clone.
 const BUDGET: Duration = Duration::from_secs(45 * 60);
@@ -72,6 +72,7 @@ enum Action {
     Tidy,
     Deny,
     Opinion,
+    Notebook,
     /// Tests that run the conformance cases of CEL, which are downloaded before.
     WithCelSpec(&'static str),
     /// Tests that talk to these servers, which they start.
@@ -138,6 +139,11 @@ fn steps(readme: &str, extent: Extent) -> Result<Vec<Step>> {
             remedy: "each line above names a feature and a payment; crates/policy/src/lib.rs has the formulas",
         },
         Step {
+            name: "notebook",
+            action: Action::Notebook,
+            remedy: "the last lines name a test of sdk/python-data or a cell of the notebook; fix it or what it uses",
+        },
+        Step {
             name: "demo",
             action: Action::CargoSpeaks(demo),
             remedy: "run the README's demo command with `--exit`: it must exit with 0 and print its results",
@@ -199,6 +205,7 @@ impl Step {
             Action::Tidy => tidy::run(root),
             Action::Deny => deny::run(root),
             Action::Opinion => opinion::run(root),
+            Action::Notebook => notebook::run(root),
             Action::Cargo(words) => succeed(cargo(root).args(words)),
             Action::CargoDoc(words) => succeed(cargo(root).args(words).env("RUSTDOCFLAGS", "-D warnings")),
             Action::CargoSpeaks(words) => speak(cargo(root).args(words)),
@@ -222,6 +229,7 @@ impl fmt::Display for Step {
             Action::Tidy => f.write_str("cargo xtask tidy"),
             Action::Deny => f.write_str("cargo xtask deny"),
             Action::Opinion => f.write_str("cargo xtask opinion"),
+            Action::Notebook => f.write_str("cargo xtask notebook"),
             Action::Cargo(words) | Action::CargoSpeaks(words) => write!(f, "cargo {}", words.join(" ")),
             Action::WithCelSpec(words) => write!(f, "{}=1 cargo {words}", cel_spec::REQUIRED),
             Action::WithServices(words, services) => {
@@ -302,6 +310,7 @@ mod tests {
                 "FINAIRA_REQUIRE_POSTGRES=1 FINAIRA_REQUIRE_MARIADB=1 FINAIRA_REQUIRE_REDIS=1 FINAIRA_REQUIRE_KAFKA=1 FINAIRA_REQUIRE_NATS=1 FINAIRA_REQUIRE_RABBITMQ=1 FINAIRA_REQUIRE_CASSANDRA=1 FINAIRA_REQUIRE_MOTO=1 cargo test --workspace --features finaira/connect --locked --lib --bin finaira --test connectors -- --test-threads 3",
                 "cargo build --release --locked",
                 "cargo xtask opinion",
+                "cargo xtask notebook",
                 "cargo run --release -- demo --exit",
             ]
         );

@@ -4,7 +4,9 @@
 mod cel_spec;
 mod ci;
 mod deny;
+mod notebook;
 mod opinion;
+mod python;
 mod services;
 mod soak;
 mod tidy;
@@ -18,6 +20,7 @@ const USAGE: &str = "usage: cargo xtask <task>
   ci         everything a change must pass: formatting, tidy, dependencies, clippy, documentation, tests, the demo;
              with `--full` also the tests with servers that take minutes to start
   deny       only the check of the dependencies: licences, bans, sources, known vulnerabilities
+  notebook   installs the Python package, runs its tests and the notebook of the examples; needs Python
   opinion    compares features of random payments with what DuckDB computes; needs Python
   services   starts and stops the servers of other makers that tests talk to
   soak       the simulator, the kills and the fuzz targets as in CI, with large numbers and in the release profile
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(root(), ci::Extent::Usual),
         ["ci", "--full"] => ci::run(root(), ci::Extent::Full),
         ["deny"] => deny::run(root()),
+        ["notebook"] => notebook::run(root()),
         ["opinion"] => opinion::run(root()),
         ["services", "--help"] => {
             println!("{}", services::USAGE);

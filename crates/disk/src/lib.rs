@@ -78,15 +78,16 @@ pub fn write_atomically<D: Disk>(directory: &D, name: &str, bytes: &[u8]) -> Res
     directory.sync_directory().map_err(failed("sync the directory of"))
 }
 
-/// A directory of the file system. It stays locked against other processes while any clone of this value exists, unless it was opened
-/// [beside others](Directory::beside_others).
+/// A directory of the file system. It stays locked against other processes while any clone of this value exists, unless it
+/// was opened with [`Directory::beside_others`].
 #[derive(Debug, Clone)]
 pub struct Directory {
     path: PathBuf,
     /// Whether its files are opened for reading only.
     is_read_only: bool,
-    /// Held for its lock, which the operating system releases when the process ends, even if it crashes.
-    _lock: Arc<File>,
+    /// Held for its lock, which the operating system releases when the process ends, even if it crashes. `None` if the
+    /// directory is not locked.
+    _lock: Option<Arc<File>>,
 }
 
 /// Why a directory cannot be opened.
@@ -145,22 +146,20 @@ impl Directory {
         }
     }
 
-    /// A directory that exists, for reading only and without a lock, so that another process may be writing to it. Its files may change
-    /// at any time.
+    /// Opens a directory that exists for reading only, and without a lock: another process may write to it at the same
+    /// time. What is read is only reliable where that process is known to write no more.
     ///
     /// # Errors
-    /// If the directory does not exist or cannot be read.
+    /// An error if the directory does not exist or its names cannot be read.
     pub fn beside_others(path: &Path) -> Result<Self, DirectoryError> {
-        let opened = File::open(path).and_then(|directory| {
-            if directory.metadata()?.is_dir() { Ok(directory) } else { Err(io::ErrorKind::NotADirectory.into()) }
-        });
-        let directory = opened.map_err(|cause| DirectoryError::Io { path: path.to_owned(), cause })?;
-        Ok(Self { path: path.to_owned(), is_read_only: true, _lock: Arc::new(directory) })
+        let io_error = |cause| DirectoryError::Io { path: path.to_owned(), cause };
+        std::fs::read_dir(path).map_err(io_error)?;
+        Ok(Self { path: path.to_owned(), is_read_only: true, _lock: None })
     }
 
     fn lock(path: &Path, lock: File, is_read_only: bool) -> Result<Self, DirectoryError> {
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), is_read_only, _lock: Arc::new(lock) }),
+            Ok(()) => Ok(Self { path: path.to_owned(), is_read_only, _lock: Some(Arc::new(lock)) }),
             Err(std::fs::TryLockError::WouldBlock) => Err(DirectoryError::InUse(path.to_owned())),
             Err(std::fs::TryLockError::Error(cause)) => Err(DirectoryError::Io { path: path.to_owned(), cause }),
         }
@@ -169,6 +168,11 @@ impl Directory {
     /// The path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Fails if the directory was opened for reading only.
+    fn check_writable(&self) -> io::Result<()> {
+        if self.is_read_only { Err(io::ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
     }
 }
 
@@ -205,6 +209,7 @@ impl Disk for Directory {
     }
 
     fn create(&self, name: &str) -> io::Result<File> {
+        self.check_writable()?;
         // Only the owner may read: the journal has accounts and amounts, and the key store has keys.
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true).mode(0o600);
@@ -213,10 +218,12 @@ impl Disk for Directory {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.check_writable()?;
         std::fs::rename(self.path.join(from), self.path.join(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.check_writable()?;
         std::fs::remove_file(self.path.join(name))
     }
 

@@ -14,7 +14,7 @@ use policy::{
     Attribute, AttributeKind, AttributeValue, Counts, Evaluation, Facts, PaymentType, PaymentTypeIdx, Policy, Reads,
     StreamRecord,
 };
-use types::{Amount, Name, PaymentId, Seq, Span, Timestamp};
+use types::{Amount, DigestBuilder, Name, PaymentId, Seq, Span, Timestamp};
 
 use crate::activate_policy::retention;
 use crate::create_payment::{StreamHistory, ledger_of, legs_of, occurred};
@@ -220,7 +220,7 @@ impl Again {
                     return Err(ListRefusal::PolicyConflict { list: list.clone(), of: of.clone(), declared });
                 }
             }
-            Fact::EntityAttributes(set) => self.attributes.apply(header, set),
+            Fact::EntityAttributes(set) => self.attributes.apply(header, set, &mut DigestBuilder::discarding()),
             Fact::JournalStarted { .. }
             | Fact::JournalContinued { .. }
             | Fact::Ledger(_)

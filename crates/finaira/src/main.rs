@@ -5,12 +5,14 @@ mod admin;
 mod backtest;
 mod backup;
 mod bench;
+mod beside;
 mod bundle_folder;
 mod check_policy;
 mod config;
 #[cfg(feature = "connect")]
 mod connect;
 mod demo;
+mod export;
 mod fetch;
 mod import;
 mod lists_command;
@@ -53,6 +55,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Decide a file of past payments with a policy
     Backtest(backtest::Arguments),
+    /// Write the decisions of a journal, with their features and labels, as a table to train models on; a server may run
+    Export(export::Arguments),
     /// Measure the performance of the server on this machine
     #[command(subcommand)]
     Bench(bench::Benchmark),
@@ -99,6 +103,7 @@ fn main() -> ExitCode {
         Command::Config(command) => config::run(&command, &Arguments::command()),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Backtest(arguments) => backtest::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Bench(benchmark) => bench::run(&benchmark),
         Command::Import(command) => import::run(&command),
         Command::Lists(command) => lists_command::run(&command),

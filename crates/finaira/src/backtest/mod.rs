@@ -11,7 +11,7 @@
 //! The file provides the time: each payment is decided at its own time, and deadlines and labels take effect between
 //! payments. Nothing is journaled; the entries are only evaluated.
 
-mod columns;
+pub(crate) mod columns;
 mod file_order;
 mod labels;
 mod lists;

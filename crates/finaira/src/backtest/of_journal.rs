@@ -1,15 +1,13 @@
 //! `finaira backtest --journal` decides the payments of a journal again, and compares the decisions.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use api::backtests::{NOTE, check_segment, day_text, per_day};
 use backtest::{Change, Report, Segment, Sum, Transition, Wanted};
-use datadir::{JOURNAL, ShardPlace};
-use disk::Directory;
-use journal::{FileReader, Reader as _};
+use journal::Reader as _;
 use policy::{Policy, Verdict};
 use types::{Asset, Name, TenantId};
 
@@ -19,6 +17,7 @@ use super::progress::{Progress, per_second};
 use super::summary::{major, section};
 use super::table::{Table, percent, thousands};
 use super::{Arguments, is_parquet};
+use crate::beside::reader_of;
 use crate::stdio::outln;
 
 /// The most days in the table.
@@ -36,7 +35,7 @@ pub(crate) fn run(data: &Path, arguments: &Arguments, policy: &Arc<Policy>) -> a
     }
     let wanted = Wanted { policy: Arc::clone(policy), from: *from, until: *until, segment: segment.clone() };
     check_segment(&wanted).map_err(|problem| anyhow::anyhow!("--segment: {}", problem.detail()))?;
-    let reader = open(data, arguments.tenant.map(TenantId::new))?;
+    let reader = reader_of(data, arguments.tenant.map(TenantId::new))?;
     let mut progress = Progress::of("entries", reader.durable().get().saturating_mul(2));
     let report = backtest::run(&reader, &wanted, &mut |now| {
         progress.reach(now.read);
@@ -55,28 +54,6 @@ pub(crate) fn run(data: &Path, arguments: &Arguments, policy: &Arc<Policy>) -> a
         )?;
     }
     Ok(())
-}
-
-/// The journal of a tenant: of the first one if none is named.
-fn open(data: &Path, tenant: Option<TenantId>) -> anyhow::Result<FileReader<Directory>> {
-    let of_first = || -> anyhow::Result<ShardPlace> {
-        let journal = Directory::beside_others(&data.join(JOURNAL))?;
-        Ok(ShardPlace::found(data, &journal)?)
-    };
-    let place = match tenant {
-        None => of_first()?,
-        Some(tenant) => match ShardPlace::of_tenant(data, tenant).filter(|place| place.directory.is_dir()) {
-            Some(place) => place,
-            // The first tenant may have any number, which is in its files.
-            None => match of_first()? {
-                place if place.tenant == tenant => place,
-                _ => bail!("{} has no tenant {tenant}", data.display()),
-            },
-        },
-    };
-    let folder: PathBuf = place.directory.join(JOURNAL);
-    let journal = Directory::beside_others(&folder)?;
-    FileReader::beside_the_writer(journal, place.shard).with_context(|| format!("cannot read {}", folder.display()))
 }
 
 /// The tables of a report.

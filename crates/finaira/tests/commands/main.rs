@@ -17,6 +17,7 @@ mod demo;
 mod disk_faults;
 mod entity_attributes;
 mod explanations;
+mod export;
 mod filters;
 mod flood;
 mod following;

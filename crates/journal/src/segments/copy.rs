@@ -392,7 +392,7 @@ fn behind(place: StartAt, header: &ReadHeader, written: &[u8]) -> StartAt {
 }
 
 /// The headers of the segments that the mark covers.
-fn headers<D: Disk>(
+pub(super) fn headers<D: Disk>(
     disk: &D,
     shard: ShardId,
     numbers: &[u64],

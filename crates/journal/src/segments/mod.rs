@@ -9,6 +9,7 @@ use crate::fault::Fault;
 pub(crate) mod content;
 pub(crate) mod copy;
 pub(crate) mod mark;
+pub(crate) mod marked;
 pub(crate) mod places;
 pub(crate) mod position;
 pub(crate) mod raw;

@@ -11,10 +11,9 @@ use crate::canonical::CanonicalRun;
 use crate::codec;
 use crate::fault::Fault;
 use crate::log::Reader;
-use crate::segments::mark::Mark;
-use crate::segments::places::{Known, NO_FRAME, Places, Point, damaged};
+use crate::segments::places::{NO_FRAME, Places, Point, damaged};
 use crate::segments::position::{FrameAt, Position};
-use crate::segments::segment::{self, HeaderFound};
+use crate::segments::segment;
 use disk::{Disk, DiskFile};
 
 /// Reads the durable entries of a [`crate::SegmentStore`]. Every read checks the checksums again, because disks can
@@ -62,42 +61,6 @@ impl<D: Disk> FileReader<D> {
     /// journal is opened, but it never learns the durable position: [`Reader::read`] finds nothing.
     pub fn before_opening(disk: D, shard: ShardId) -> Self {
         Self::new(Arc::new(Places::new(disk, shard, std::collections::BTreeMap::new(), Seq::ZERO)))
-    }
-
-    /// A reader of a journal to which another process may be writing. It sees what the journal's mark covers now, which is all but the
-    /// entries of the last 10 ms of a server that runs or was killed, and all entries after a clean stop. It reads no more of the
-    /// segments than their headers until entries are asked for, and changes nothing.
-    ///
-    /// # Errors
-    /// When there is no mark, when a file cannot be read, or when a header before the marked position is missing or damaged.
-    pub fn beside_the_writer(disk: D, shard: ShardId) -> Result<Self, Fault> {
-        // The mark comes first: everything that it covers was in the segments when it was written.
-        let Some((_, durable)) = Mark::read(&disk)? else {
-            return Err(damaged(1, 0, Seq::ZERO, "the journal has no mark, so it is unknown what of it is durable"));
-        };
-        let listed =
-            disk.list().map_err(|cause| Fault::Io { action: "list", file: "the directory".to_owned(), cause })?;
-        let mut segments = std::collections::BTreeMap::new();
-        for (number, expected) in segment::numbers(&listed).into_iter().zip(1..) {
-            let name = segment::file_name(expected);
-            let opened = disk.open(&name).map_err(|cause| Fault::Io { action: "open", file: name.clone(), cause })?;
-            let header = match opened.filter(|_| number == expected) {
-                Some(file) => segment::read_header(&file, &name, shard)?,
-                None => HeaderFound::Damaged,
-            };
-            match header {
-                HeaderFound::Used(header) if header.first > durable => break,
-                HeaderFound::Used(header) if header.number == expected => {
-                    segments.insert(expected, Known { first: header.first, points: None });
-                }
-                // The writer prepares segments that it does not use yet.
-                HeaderFound::Unused => break,
-                HeaderFound::Used(_) | HeaderFound::Damaged => {
-                    return Err(damaged(expected, 0, durable, "the segment is missing, or its header is damaged"));
-                }
-            }
-        }
-        Ok(Self::new(Arc::new(Places::new(disk, shard, segments, durable))))
     }
 
     /// The place of the frame that contains a durable entry.

@@ -1,7 +1,7 @@
 //! Tests of the journal's public interface: the contracts of logs and stores (`log_contract.rs`, `store_contract.rs`),
 //! the encodings of entries (`codec.rs`), what a start finds after a stop, a crash or damage (`recovery.rs`,
 //! `damage.rs`, `exhaustive.rs`), reads by position (`places.rs`), following (`tail.rs`), copies (`copy.rs`), and
-//! journals of every format version (`golden.rs`, `versions.rs`).
+//! journals of every format version (`golden.rs`, `versions.rs`), and reads beside the writer (`marked.rs`).
 #![expect(clippy::unwrap_used, reason = "an error that a test does not expect fails it, helpers included")]
 
 mod support;
@@ -14,6 +14,7 @@ mod exhaustive;
 mod golden;
 mod imports;
 mod log_contract;
+mod marked;
 mod places;
 mod recovery;
 mod scrub;

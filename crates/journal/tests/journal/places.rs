@@ -380,36 +380,3 @@ fn canonical_runs_contain_the_encodings_of_the_entries() {
         assert!(read == expected, "from {from}, {enough} at once");
     }
 }
-
-#[test]
-fn a_reader_beside_the_writer_sees_what_the_mark_covers_and_changes_nothing() {
-    let Written { folder, entries, .. } = written();
-    let beside = || {
-        let disk = Directory::beside_others(folder.path("segment-00000001").parent().unwrap()).unwrap();
-        FileReader::beside_the_writer(disk, SHARD).unwrap()
-    };
-    let reader = beside();
-    assert_eq!(reader.durable(), Seq::new(entries.len() as u64));
-    assert_eq!(read_all(&reader), entries);
-
-    // A writer has the journal open and goes on. What it has not marked is not seen.
-    let mut journal = folder.open().journal;
-    let more: Vec<Entry> = (entries.len() as u64 + 1..entries.len() as u64 + 5).map(small).collect();
-    let mut builder = FrameBuilder::default();
-    for entry in &more {
-        builder.push(entry);
-    }
-    journal.append(&builder.finish().unwrap()).unwrap();
-    assert_eq!(read_all(&beside()), entries);
-    journal.sync().unwrap();
-    journal.mark().unwrap();
-    assert_eq!(read_all(&beside()), [entries.clone(), more].concat());
-    assert_eq!(read_all(&reader), entries, "a reader stays at what it found");
-
-    // A segment before the mark that is missing is damage.
-    drop(journal);
-    std::fs::remove_file(folder.path("segment-00000002")).unwrap();
-    let disk = Directory::beside_others(folder.path("segment-00000001").parent().unwrap()).unwrap();
-    let fault = FileReader::beside_the_writer(disk, SHARD).unwrap_err();
-    assert!(fault.is_damage() && fault.to_string().contains("segment-00000002"), "{fault}");
-}
