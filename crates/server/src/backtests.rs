@@ -24,8 +24,10 @@ const UNENDED_MAX: usize = 4;
 const RESULTS_MAX: usize = 32;
 /// The thread's nice value, the lowest priority.
 const NICE: i32 = 19;
-/// How long the thread works before it pauses. It pauses as long as it worked, so it takes at most half of one processor.
-const WORKS_FOR: Duration = Duration::from_millis(4);
+/// How long the thread works before it pauses: a thread of the server that wakes up on its processor may have to wait that long.
+const WORKS_FOR: Duration = Duration::from_micros(500);
+/// How many times as long it pauses, so that it takes at most a quarter of one processor.
+const PAUSES: u32 = 3;
 
 /// All backtests of a server.
 #[derive(Debug, Default)]
@@ -255,11 +257,23 @@ fn lock(jobs: &Mutex<Jobs>) -> MutexGuard<'_, Jobs> {
     jobs.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs backtests until none waits.
-fn work(jobs: &Arc<Mutex<Jobs>>) {
+/// Lets every other thread go first. A nice value alone lets a thread that runs finish its time slice of some milliseconds.
+#[expect(unsafe_code, reason = "no safe library has this call")]
+fn yield_to_others() {
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         tracing::debug!(%error, "backtests run at the usual priority");
     }
+    // SAFETY: the structure consists of numbers, so zeros are a valid value; this policy takes no other priority.
+    let parameters: libc::sched_param = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a structure of the right type that lives through the call, which only reads it. 0 is this thread.
+    if unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) } != 0 {
+        tracing::debug!("backtests do not run as an idle thread");
+    }
+}
+
+/// Runs backtests until none waits.
+fn work(jobs: &Arc<Mutex<Jobs>>) {
+    yield_to_others();
     loop {
         let (id, wanted, app, cancel) = {
             let mut jobs = lock(jobs);
@@ -314,7 +328,9 @@ fn run(jobs: &Mutex<Jobs>, id: RequestId, wanted: &Wanted, app: &App, cancel: &S
         if let Ok(job) = lock(jobs).find(tenant, id) {
             job.progress = progress;
         }
-        let must_end = *shared.stopping.borrow() || shared.installation.is_suspended(tenant) || cancel.wait(worked);
+        let must_end = *shared.stopping.borrow()
+            || shared.installation.is_suspended(tenant)
+            || cancel.wait(worked.saturating_mul(PAUSES));
         since = Stopwatch::start();
         !must_end
     })
