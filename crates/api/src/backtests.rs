@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use backtest::{Change, Failure, Fired, PAYMENTS_KEPT_MAX, Progress, Report, Sum, Wanted};
 use serde::Serialize;
-use types::{ActorId, Asset, Name, RequestId, Timestamp};
+use types::{ActorId, Asset, Digest, Name, RequestId, Timestamp};
 use utoipa::ToSchema;
 
 pub use self::payments::{BacktestPayment, PaymentsFilter};
@@ -71,7 +71,7 @@ pub fn problem(failure: &Failure) -> Problem {
     let code = match failure {
         Failure::Unreadable(_) | Failure::Unrecorded { .. } => ErrorCode::PolicyNotBacktestable,
         Failure::List(_) => ErrorCode::PolicyListConflict,
-        Failure::TooManyLabels => ErrorCode::BacktestTooLarge,
+        Failure::TooManyLabels | Failure::TooManyRecords => ErrorCode::BacktestTooLarge,
         Failure::Journal(fault) if fault.is_damage() => ErrorCode::JournalDamaged,
         Failure::Journal(_) => return Problem::new(ErrorCode::JournalFailed, "the journal cannot be read"),
         Failure::Cancelled => ErrorCode::BacktestNotDone,
@@ -90,11 +90,27 @@ pub enum State<'a> {
     Cancelled,
 }
 
+/// What a backtest was asked to find out.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    policy: (Name, Digest),
+    from: Option<Timestamp>,
+    until: Option<Timestamp>,
+    segment: Option<Name>,
+}
+
+impl From<&Wanted> for Asked {
+    fn from(wanted: &Wanted) -> Self {
+        let Wanted { policy, from, until, segment } = wanted;
+        Self { policy: (policy.name().clone(), policy.digest()), from: *from, until: *until, segment: segment.clone() }
+    }
+}
+
 /// A backtest, as the server knows it.
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {
     pub id: RequestId,
-    pub wanted: &'a Wanted,
+    pub asked: &'a Asked,
     pub state: State<'a>,
     pub progress: Progress,
     /// How long it will still take, if that can be told.
@@ -196,7 +212,7 @@ pub struct BacktestResult {
     tags: Vec<FiredReason>,
     /// The payments by their type.
     types: Vec<BacktestSegment>,
-    /// The payments by the values of the attribute that `segment` names, at most 100 values and one for all others.
+    /// The payments by the values of the attribute that `segment` names, the first 100 values that it meets, and one for all others.
     #[serde(skip_serializing_if = "Option::is_none")]
     segments: Option<Vec<BacktestSegment>>,
     /// The payments whose labels were known when the backtest began. Those that are reviewed or declined count as caught.
@@ -337,7 +353,7 @@ struct NotCompared {
 impl Backtest {
     /// A backtest, with its result if it is done and `with_result`.
     pub fn new(known: &Known<'_>, with_result: bool) -> Self {
-        let Known { id, wanted, state, progress, seconds_left, created, ended_at } = known;
+        let Known { id, asked, state, progress, seconds_left, created, ended_at } = known;
         let status = match state {
             State::Waiting => "waiting",
             State::Running => "running",
@@ -359,13 +375,10 @@ impl Backtest {
         Self {
             id: id.to_string(),
             status,
-            policy: BacktestedPolicy {
-                name: wanted.policy.name().to_string(),
-                digest: wanted.policy.digest().to_string(),
-            },
-            from: text(&wanted.from),
-            until: text(&wanted.until),
-            segment: wanted.segment.as_ref().map(Name::to_string),
+            policy: BacktestedPolicy { name: asked.policy.0.to_string(), digest: asked.policy.1.to_string() },
+            from: text(&asked.from),
+            until: text(&asked.until),
+            segment: asked.segment.as_ref().map(Name::to_string),
             created_at: created.0.to_string(),
             created_by: created.1.get(),
             ended_at: text(ended_at),

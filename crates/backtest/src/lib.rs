@@ -33,6 +33,11 @@ pub use survey::LABELS_MAX;
 use crate::report::Decision;
 use crate::survey::Survey;
 
+/// Most records in windows, and payments that may still change them, that a backtest keeps in memory: at 100 bytes each, about 6 GiB.
+const RECORDS_MAX: u64 = 1 << 26;
+/// Every how many entries that is checked.
+const RECORDS_CHECKED_EVERY: u64 = 1024;
+
 /// How many entries are taken between two questions whether to go on.
 const STEP_ENTRIES: usize = 64;
 
@@ -93,9 +98,13 @@ pub enum Failure {
     #[error(transparent)]
     List(#[from] ListRefusal),
     #[error(
-        "the journal has more than {LABELS_MAX} labelled payments in this time; compare a shorter time, with `from` and `until`"
+        "the journal has more than {LABELS_MAX} labelled payments, also outside the time that is compared, which a backtest keeps in memory"
     )]
     TooManyLabels,
+    #[error(
+        "the windows of the policy hold more than {RECORDS_MAX} records and payments at the same time; use shorter windows, or fewer streams"
+    )]
+    TooManyRecords,
     #[error(transparent)]
     Journal(#[from] Fault),
     /// It was told to end.
@@ -121,6 +130,9 @@ pub fn run<R: Reader>(reader: &R, wanted: &Wanted, go_on: &mut dyn FnMut(Progres
     // A window of a compared payment contains no records of payments that were decided before this instant.
     let reached = wanted.from.map(|from| from.checked_sub(again.reach()).unwrap_or_default());
     read(reader, last, &mut progress, go_on, |entry, progress| {
+        if entry.header.seq.get().is_multiple_of(RECORDS_CHECKED_EVERY) && again.held() > RECORDS_MAX {
+            return Err(Failure::TooManyRecords);
+        }
         let at = entry.header.decided_at;
         if wanted.is_over(at) {
             return Ok(false);

@@ -10,6 +10,8 @@ use crate::Wanted;
 
 /// The most payments that a report keeps one by one. The numbers count all.
 pub const PAYMENTS_KEPT_MAX: usize = 50_000;
+/// Most reasons of these payments together: no more are listed once there are so many.
+const REASONS_KEPT_MAX: usize = 500_000;
 /// The most values of an attribute by which payments are counted. Payments with further values are counted together.
 pub const SEGMENT_VALUES_MAX: usize = 100;
 
@@ -257,8 +259,10 @@ pub struct Report {
     pub gaps: u64,
     /// Window records that were dropped because of the limits of their streams.
     pub records_dropped: u64,
-    /// The payments with another verdict or other reasons, in order of their decisions, at most [`PAYMENTS_KEPT_MAX`].
+    /// The payments with another verdict or other reasons, in order of their decisions, at most [`PAYMENTS_KEPT_MAX`], and fewer if they have many reasons.
     pub kept: Vec<PaymentChange>,
+    /// The number of reasons of the kept payments.
+    kept_reasons: usize,
     /// The last entry that was read.
     pub read_until: Timestamp,
     assets: BTreeMap<LedgerId, Asset>,
@@ -296,6 +300,7 @@ impl Report {
             gaps: 0,
             records_dropped: 0,
             kept: Vec::new(),
+            kept_reasons: 0,
             read_until: Timestamp::ZERO,
             assets,
         }
@@ -361,7 +366,12 @@ impl Report {
         } else if tags_differ || decided.score != now.score.get() {
             self.other_scores = self.other_scores.saturating_add(1);
         }
-        if (transition.is_change() || has_other_reasons) && self.kept.len() < PAYMENTS_KEPT_MAX {
+        if (transition.is_change() || has_other_reasons)
+            && self.kept.len() < PAYMENTS_KEPT_MAX
+            && self.kept_reasons < REASONS_KEPT_MAX
+        {
+            let reasons = [&only_before, &only_after, &both].iter().map(|codes| codes.len()).sum();
+            self.kept_reasons = self.kept_reasons.saturating_add(reasons);
             self.kept.push(PaymentChange {
                 payment: decided.payment,
                 seq: header.seq,

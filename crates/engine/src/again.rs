@@ -171,6 +171,11 @@ impl Again {
         self.records_dropped
     }
 
+    /// The number of records in windows, and of payments in memory.
+    pub fn held(&self) -> u64 {
+        self.windows.records().saturating_add(self.known.len() as u64)
+    }
+
     /// The number of payments in memory.
     pub fn payments_in_memory(&self) -> usize {
         self.known.len()

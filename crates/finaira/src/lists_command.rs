@@ -11,8 +11,10 @@ use crate::backtest::table::thousands;
 use crate::remote::{Requests, Server};
 use crate::stdio::outln;
 
-/// Most texts and reasons of a request, in bytes. The server takes 160 KiB.
+/// Most bytes of the values of a request. The server takes 160 KiB of texts and reasons.
 const TEXT_BYTES_MAX: usize = 128 << 10;
+/// Most bytes of the body of a request. The server takes 1 MiB.
+const BODY_BYTES_MAX: usize = 900 << 10;
 /// Most values of a request. The server takes 5,000.
 const VALUES_MAX: usize = 2_500;
 /// Most values of a page.
@@ -65,6 +67,8 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
 
 /// The values of a file, each once.
 fn values<'t>(file: &Path, text: &'t str) -> anyhow::Result<Vec<&'t str>> {
+    // Some programs write a mark at the beginning of a file, which is not a part of the first value.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut values: Vec<(&str, u32)> = text.lines().zip(1..).filter(|(line, _)| !line.is_empty()).collect();
     if let Some((line, number)) = values.iter().find(|(line, _)| line.len() > engine::LIST_TEXT_BYTES_MAX) {
         let (bytes, most) = (line.len(), engine::LIST_TEXT_BYTES_MAX);
@@ -94,22 +98,27 @@ impl Load {
         let (mut changed, mut unchanged) = (0, 0);
         let mut rest = values;
         while !rest.is_empty() {
-            let mut bytes = self.reason.len();
-            let fits = |value: &&&str| {
-                bytes = bytes.saturating_add(value.len());
-                bytes <= TEXT_BYTES_MAX
-            };
-            let count = rest.iter().take(VALUES_MAX).take_while(fits).count();
-            let (now, later) = rest.split_at(count);
-            let body: Vec<Value> = now
-                .iter()
-                .map(|value| match &expires_at {
+            let mut body = String::from("{\"values\":[");
+            let (mut bytes, mut count) = (self.reason.len(), 0);
+            for value in rest.iter().take(VALUES_MAX) {
+                let shown = match &expires_at {
                     Some(at) => json!({"value": value, "reason": self.reason, "expires_at": at}),
                     None => json!({"value": value, "reason": self.reason}),
-                })
-                .collect();
-            let body = serde_json::to_vec(&json!({"values": body}))?;
-            let (more, known) = counts(&requests.post(&path, "application/json", &body)?)?;
+                };
+                let shown = shown.to_string();
+                bytes = bytes.saturating_add(value.len());
+                if count > 0 && (bytes > TEXT_BYTES_MAX || body.len() + shown.len() > BODY_BYTES_MAX) {
+                    break;
+                }
+                if count > 0 {
+                    body.push(',');
+                }
+                body.push_str(&shown);
+                count += 1;
+            }
+            body.push_str("]}");
+            let (now, later) = rest.split_at(count);
+            let (more, known) = counts(&requests.post(&path, "application/json", body.as_bytes())?)?;
             changed += more;
             unchanged += known;
             progress.add(now.len());
@@ -162,6 +171,7 @@ mod tests {
             let found = values(Path::new("list.txt"), text);
             found.map(|values| values.join("|")).map_err(|error| error.to_string())
         };
+        assert_eq!(read("\u{feff}a\n").as_deref(), Ok("a"));
         assert_eq!(read("b\n\na\r\nb\n ä\n").as_deref(), Ok("b|a| ä"));
         assert_eq!(read("\n\n").unwrap_err(), "list.txt has no values, expected one in each line");
         let long = format!("a\n{}\n", "x".repeat(257));

@@ -18,6 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// How often a request is sent again while the server is full.
 const ATTEMPTS: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Most bytes of a file with certificates.
 const FILE_BYTES_MAX: usize = 4 << 20;
 
@@ -101,6 +102,8 @@ impl Server {
             config.tls_config(self.tls()?)
         } else {
             ensure!(self.trust.ca.is_none(), "found --ca and an address with http://, expected https://");
+            let shows = self.trust.client_certificate.is_some();
+            ensure!(!shows, "found --client-certificate and an address with http://, expected https://");
             config
         };
         Ok(config.build().into())
@@ -135,9 +138,10 @@ impl Requests {
 
     /// The body of the answer to `GET path`; `None` if there is no such thing.
     pub(crate) fn find(&self, path: &str) -> anyhow::Result<Option<Vec<u8>>> {
-        let request = self.agent.get(format!("{}{path}", self.server));
-        let response = request.header("Authorization", self.authorization.reveal()).call();
-        let mut response = response.with_context(|| format!("cannot reach {}", self.server))?;
+        let mut response = self.answered(|| {
+            let request = self.agent.get(format!("{}{path}", self.server));
+            request.header("Authorization", self.authorization.reveal()).call()
+        })?;
         if response.status() == 404 {
             return Ok(None);
         }
@@ -145,18 +149,26 @@ impl Requests {
     }
 
     /// The body of the answer to `POST path`.
-    #[expect(clippy::disallowed_methods, reason = "the request is sent to a full server again after a pause")]
     pub(crate) fn post(&self, path: &str, media_type: &str, body: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let mut response = self.answered(|| {
+            let request = self.agent.post(format!("{}{path}", self.server)).content_type(media_type);
+            request.header("Authorization", self.authorization.reveal()).send(body)
+        })?;
+        successful(&mut response)
+    }
+
+    /// The answer to a request, which is sent again as long as the server is full.
+    #[expect(clippy::disallowed_methods, reason = "the request is sent to a full server again after a pause")]
+    fn answered(&self, send: impl Fn() -> Result<Response<Body>, ureq::Error>) -> anyhow::Result<Response<Body>> {
         let mut attempts = 0;
         loop {
-            let request = self.agent.post(format!("{}{path}", self.server)).content_type(media_type);
-            let response = request.header("Authorization", self.authorization.reveal()).send(body);
-            let mut response = response.with_context(|| format!("cannot reach {}", self.server))?;
+            let response = send().with_context(|| format!("cannot reach {}", self.server))?;
             attempts += 1;
             if ![429, 503].contains(&response.status().as_u16()) || attempts == ATTEMPTS {
-                return successful(&mut response);
+                return Ok(response);
             }
-            std::thread::sleep(PAUSE);
+            let wait = response.headers().get("Retry-After").and_then(|wait| wait.to_str().ok()?.parse().ok());
+            std::thread::sleep(wait.map_or(PAUSE, Duration::from_secs).clamp(PAUSE, PAUSE_MAX));
         }
     }
 }

@@ -112,11 +112,13 @@ impl<'a> Compiler<'a> {
         let everywhere =
             programs.is_empty() && errors.windows(2).all(|pair| matches!(pair, [(_, a), (_, b)] if a == b));
         for (scope, error) in errors {
+            let way_out = match source.place.path.as_str() {
+                SCORE => "write `score` as a table with an expression for each type",
+                _ => "use `payments` to leave it out",
+            };
             let message = match everywhere {
                 true => error.message,
-                false => {
-                    format!("{} (in payment type `{}`; use `payments` to leave it out)", error.message, scope.spec.name)
-                }
+                false => format!("{} (in payment type `{}`; {way_out})", error.message, scope.spec.name),
             };
             let offset = self.offset(source, error.line, error.column);
             self.draft.problems.report_at(offset, &source.place, message);
@@ -281,8 +283,7 @@ impl<'a> Compiler<'a> {
         waiting.retain(|(_, _, feature)| !feature.source.is_attribute());
         waiting.sort_by_key(|(_, _, feature)| feature.expression.is_some());
         while !waiting.is_empty() {
-            let names: Vec<String> =
-                waiting.iter().map(|(_, _, feature)| format!("features.{}", feature.name)).collect();
+            let names: Vec<&str> = waiting.iter().map(|(_, _, feature)| feature.name.as_str()).collect();
             let (ready, later): (Vec<_>, Vec<_>) =
                 std::mem::take(&mut waiting).into_iter().partition(|(_, _, feature)| {
                     feature.expression.as_ref().is_none_or(|source| !reads_one_of(source, &names))
@@ -311,7 +312,7 @@ impl<'a> Compiler<'a> {
         let path = |feature: &FeatureDraft| format!("features.{}", feature.name);
         let read_by = |feature: &FeatureDraft| {
             let reads = |other: &&(usize, usize, &FeatureDraft)| {
-                feature.expression.as_ref().is_some_and(|source| reads_one_of(source, &[path(other.2)]))
+                feature.expression.as_ref().is_some_and(|source| reads_one_of(source, &[other.2.name.as_str()]))
             };
             waiting.iter().find(reads).map(|(_, _, other)| *other)
         };
@@ -412,6 +413,10 @@ impl<'a> Compiler<'a> {
                 Some(payment) => vec![*payment],
                 None => self.draft.every_payment().iter().filter(with_models).copied().collect(),
             };
+            if payments.is_empty() && self.draft.models.len() == 0 {
+                let message = "there is no model, so there is nothing to make a score of";
+                self.draft.problems.report(&source.place, message);
+            }
             let programs = self.compile(source, &payments, &[Type::Double]);
             self.push(programs, |plan, program| plan.score = Some(program));
         }
@@ -457,6 +462,9 @@ impl<'a> Compiler<'a> {
         self.scopes.get_mut(payment.get())?.as_mut().map(|scope| &mut scope.plan)
     }
 }
+
+/// The place of the expression that makes one score for all payment types.
+const SCORE: &str = "decision.score";
 
 const ASKS: &str = "POL-4: the plan of the payment type already has this stream or model";
 
@@ -546,39 +554,7 @@ const fn schema_type(ty: FeatureType) -> Type {
     }
 }
 
-/// Whether an expression names one of these features, which have the form `features.<name>`, outside its strings.
-pub(crate) fn reads_one_of(source: &Source, names: &[String]) -> bool {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    without_strings(&source.value).iter().any(|code| {
-        names.iter().any(|name| {
-            code.match_indices(name.as_str()).any(|(at, _)| {
-                let after = code.get(at.saturating_add(name.len())..).unwrap_or_default();
-                !after.starts_with(is_part) && !code.get(..at).unwrap_or_default().ends_with(is_part)
-            })
-        })
-    })
-}
-
-/// The parts of an expression between its strings.
-fn without_strings(source: &str) -> Vec<&str> {
-    let mut parts = Vec::new();
-    let mut rest = source;
-    while let Some(start) = rest.find(['"', '\'']) {
-        let (code, string) = rest.split_at(start);
-        parts.push(code);
-        let quote =
-            string.get(..3).filter(|three| matches!(*three, "\"\"\"" | "\'\'\'")).or(string.get(..1)).unwrap_or("");
-        let mut after = string.get(quote.len()..).unwrap_or_default();
-        // A backslash makes the next character a part of the string.
-        while !after.is_empty() && !after.starts_with(quote) {
-            let mut characters = after.chars();
-            if characters.next() == Some('\\') {
-                characters.next();
-            }
-            after = characters.as_str();
-        }
-        rest = after.strip_prefix(quote).unwrap_or_default();
-    }
-    parts.push(rest);
-    parts
+/// Whether an expression reads one of these features.
+pub(crate) fn reads_one_of(source: &Source, features: &[&str]) -> bool {
+    cel::members(&source.value, "features").iter().any(|read| features.contains(read))
 }

@@ -4,12 +4,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use api::backtests::{Backtest, BacktestPayment, Known, PaymentsFilter, State, problem};
+use api::backtests::{Asked, Backtest, BacktestPayment, Known, PaymentsFilter, State, problem};
 use api::{ErrorCode, Problem};
 use backtest::{Failure, Progress, Report, Wanted};
+use disk::Directory;
+use journal::FileReader;
 use types::{ActorId, RequestId, TenantId, Timestamp};
 
 use crate::clock::Stopwatch;
@@ -20,11 +23,13 @@ use crate::watch::StopSign;
 const KEPT_MAX: usize = 16;
 /// The most backtests of a tenant that wait or run.
 const UNENDED_MAX: usize = 4;
-/// The most results of all tenants together that are kept, each with at most about 10 MiB. The tenant with the most loses its oldest.
+/// The most backtests of all tenants that wait or run. Each keeps its tenant open.
+const UNENDED_IN_ALL_MAX: usize = 64;
+/// The most results of all tenants together that are kept, each with at most about 25 MiB. The tenant with the most loses its oldest.
 const RESULTS_MAX: usize = 32;
 /// The thread's nice value, the lowest priority.
 const NICE: i32 = 19;
-/// How long the thread works before it pauses: a thread of the server that wakes up on its processor may have to wait that long.
+/// How long the thread works before it looks whether to pause, which it does after every 64 entries: a thread of the server that wakes up on its processor may have to wait that long.
 const WORKS_FOR: Duration = Duration::from_micros(500);
 /// How many times as long it pauses, so that it takes at most a quarter of one processor.
 const PAUSES: u32 = 3;
@@ -41,27 +46,60 @@ struct Jobs {
     all: VecDeque<Job>,
     /// Whether the thread runs.
     is_working: bool,
+    /// The tenant whose backtest ran last: others come first.
+    last: Option<TenantId>,
 }
 
 /// A backtest.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Job {
     id: RequestId,
     tenant: TenantId,
-    wanted: Arc<Wanted>,
+    asked: Asked,
     created: (Timestamp, ActorId),
     ended_at: Option<Timestamp>,
-    progress: Progress,
+    progress: Arc<Counted>,
     began: Option<Stopwatch>,
     /// Tells the thread to end it.
     cancel: StopSign,
     stage: Stage,
 }
 
-#[derive(Debug)]
-enum Stage {
+/// What the thread needs for a backtest.
+#[derive(Debug, Clone)]
+struct Work {
+    wanted: Arc<Wanted>,
+    /// What was durable when it was asked for. It shares no lock with the threads that write the journal, which must not wait for an idle thread.
+    reader: FileReader<Directory>,
     /// The tenant stays open for it.
-    Waiting(Arc<App>),
+    app: Arc<App>,
+}
+
+/// How far a backtest is, without a lock for the same reason.
+#[derive(Debug, Default)]
+struct Counted {
+    read: AtomicU64,
+    total: AtomicU64,
+    payments: AtomicU64,
+}
+
+impl Counted {
+    fn set(&self, Progress { read, total, payments }: Progress) {
+        self.read.store(read, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+        self.payments.store(payments, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Progress {
+        let [read, total, payments] =
+            [&self.read, &self.total, &self.payments].map(|count| count.load(Ordering::Relaxed));
+        Progress { read, total, payments }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Stage {
+    Waiting(Work),
     Running,
     Done(Arc<Report>),
     Failed(Box<Problem>),
@@ -88,9 +126,9 @@ impl Job {
         };
         let known = Known {
             id: self.id,
-            wanted: &self.wanted,
+            asked: &self.asked,
             state,
-            progress: self.progress,
+            progress: self.progress.get(),
             seconds_left: self.seconds_left(),
             created: self.created,
             ended_at: self.ended_at,
@@ -99,7 +137,7 @@ impl Job {
     }
 
     fn seconds_left(&self) -> Option<u64> {
-        let Progress { read, total, .. } = self.progress;
+        let Progress { read, total, .. } = self.progress.get();
         let began = self.began.filter(|_| matches!(self.stage, Stage::Running))?;
         let elapsed_ms = u64::try_from(began.elapsed().as_millis()).ok()?;
         let left_ms = elapsed_ms.checked_mul(total.saturating_sub(read))?.checked_div(read)?;
@@ -123,10 +161,17 @@ impl Backtests {
     /// If too many of the tenant wait, or the thread cannot be started.
     pub(crate) fn start(&self, app: &Arc<App>, by: ActorId, wanted: Wanted) -> Result<(RequestId, Backtest), Problem> {
         let (tenant, now) = (app.core.tenant(), app.core.now());
+        let reader = app.core.shared().reader.apart();
         let mut jobs = self.lock();
         let unended = jobs.all.iter().filter(|job| job.tenant == tenant && !job.stage.has_ended()).count();
         if unended >= UNENDED_MAX {
             let detail = format!("{unended} backtests wait or run, which is the limit; wait for one, or cancel one");
+            return Err(Problem::new(ErrorCode::TooManyBacktests, detail));
+        }
+        if jobs.all.iter().filter(|job| !job.stage.has_ended()).count() >= UNENDED_IN_ALL_MAX {
+            let detail = format!(
+                "{UNENDED_IN_ALL_MAX} backtests of all tenants wait or run, which is the limit; try again later"
+            );
             return Err(Problem::new(ErrorCode::TooManyBacktests, detail));
         }
         if !jobs.is_working {
@@ -145,13 +190,13 @@ impl Backtests {
         let job = Job {
             id,
             tenant,
-            wanted: Arc::new(wanted),
+            asked: Asked::from(&wanted),
             created: (now, by),
             ended_at: None,
-            progress: Progress::default(),
+            progress: Arc::default(),
             began: None,
             cancel: StopSign::default(),
-            stage: Stage::Waiting(Arc::clone(app)),
+            stage: Stage::Waiting(Work { wanted: Arc::new(wanted), reader, app: Arc::clone(app) }),
         };
         let shown = job.shown(false);
         jobs.all.push_back(job);
@@ -169,7 +214,9 @@ impl Backtests {
     /// # Errors
     /// If the tenant has no such backtest.
     pub(crate) fn get(&self, tenant: TenantId, id: RequestId) -> Result<Backtest, Problem> {
-        self.lock().find(tenant, id).map(|job| job.shown(true))
+        // A result is rendered without the lock, because that takes a while.
+        let job = self.lock().find(tenant, id)?.clone();
+        Ok(job.shown(true))
     }
 
     /// Tells a backtest to end, unless it has ended.
@@ -184,6 +231,15 @@ impl Backtests {
             job.end(Stage::Cancelled, now);
         }
         Ok(job.shown(false))
+    }
+
+    /// Ends all backtests of a tenant, which is suspended or removed.
+    pub(crate) fn end_all(&self, tenant: TenantId, now: Timestamp) {
+        let mut jobs = self.lock();
+        for job in jobs.all.iter_mut().filter(|job| job.tenant == tenant && !job.stage.has_ended()) {
+            job.cancel.raise();
+            job.end(Stage::Cancelled, now);
+        }
     }
 
     /// Some of the payments of a result from the place `from` on, and the place at which the next ones begin.
@@ -244,12 +300,16 @@ impl Jobs {
         }
     }
 
-    /// Takes the next backtest to run.
-    fn next(&mut self) -> Option<(RequestId, Arc<Wanted>, Arc<App>, StopSign)> {
-        let job = self.all.iter_mut().find(|job| matches!(job.stage, Stage::Waiting(_)))?;
-        let Stage::Waiting(app) = std::mem::replace(&mut job.stage, Stage::Running) else { return None };
+    /// Takes the next backtest to run: the first that waits, but of another tenant than the last one if there is one.
+    fn next(&mut self) -> Option<(RequestId, Work, Arc<Counted>, StopSign)> {
+        let waits = |job: &Job| matches!(job.stage, Stage::Waiting(_));
+        let of_others = self.all.iter().position(|job| waits(job) && Some(job.tenant) != self.last);
+        let place = of_others.or_else(|| self.all.iter().position(waits))?;
+        let job = self.all.get_mut(place)?;
+        let Stage::Waiting(work) = std::mem::replace(&mut job.stage, Stage::Running) else { return None };
         job.began = Some(Stopwatch::start());
-        Some((job.id, Arc::clone(&job.wanted), app, job.cancel.clone()))
+        self.last = Some(job.tenant);
+        Some((job.id, work, Arc::clone(&job.progress), job.cancel.clone()))
     }
 }
 
@@ -275,7 +335,7 @@ fn yield_to_others() {
 fn work(jobs: &Arc<Mutex<Jobs>>) {
     yield_to_others();
     loop {
-        let (id, wanted, app, cancel) = {
+        let (id, work, progress, cancel) = {
             let mut jobs = lock(jobs);
             match jobs.next() {
                 Some(next) => next,
@@ -285,7 +345,8 @@ fn work(jobs: &Arc<Mutex<Jobs>>) {
                 }
             }
         };
-        let ran = catch_unwind(AssertUnwindSafe(|| run(jobs, id, &wanted, &app, &cancel)));
+        let ran = catch_unwind(AssertUnwindSafe(|| run(&work, &progress, &cancel)));
+        let Work { app, .. } = work;
         let stage = match ran {
             Ok(Ok(report)) => Stage::Done(Arc::new(report)),
             Ok(Err(Failure::Cancelled)) => Stage::Cancelled,
@@ -316,28 +377,21 @@ fn work(jobs: &Arc<Mutex<Jobs>>) {
 }
 
 /// Runs one backtest in small steps, with pauses between them.
-fn run(jobs: &Mutex<Jobs>, id: RequestId, wanted: &Wanted, app: &App, cancel: &StopSign) -> Result<Report, Failure> {
-    let (core, tenant) = (&app.core, app.core.tenant());
-    let shared = core.shared();
+fn run(Work { wanted, reader, app }: &Work, counted: &Counted, cancel: &StopSign) -> Result<Report, Failure> {
+    let stopping = app.core.shared().stopping.subscribe();
     let mut since = Stopwatch::start();
-    backtest::run(&shared.reader, wanted, &mut |progress| {
+    backtest::run(reader, wanted, &mut |progress| {
         let worked = since.elapsed();
         if worked < WORKS_FOR {
             return true;
         }
-        if let Ok(job) = lock(jobs).find(tenant, id) {
-            job.progress = progress;
-        }
-        let must_end = *shared.stopping.borrow()
-            || shared.installation.is_suspended(tenant)
-            || cancel.wait(worked.saturating_mul(PAUSES));
+        counted.set(progress);
+        let must_end = *stopping.borrow() || cancel.wait(worked.saturating_mul(PAUSES));
         since = Stopwatch::start();
         !must_end
     })
     .inspect(|report| {
-        if let Ok(job) = lock(jobs).find(tenant, id) {
-            let all = report.last.get().saturating_mul(2);
-            job.progress = Progress { read: all, total: all, payments: report.payments };
-        }
+        let all = report.last.get().saturating_mul(2);
+        counted.set(Progress { read: all, total: all, payments: report.payments });
     })
 }

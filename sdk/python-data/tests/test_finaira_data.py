@@ -222,6 +222,11 @@ class ModelsTest(Case):
         ]
         self.assertEqual(finaira_data.inputs_for(features, decisions), expected)
 
+    def test_a_feature_in_a_column_of_another_name_is_refused(self) -> None:
+        for columns in ({"spend": [1], "feature_spend": [2]}, {"spend_int": [1], "spend_double": [0.5]}):
+            with self.assertRaisesRegex(ValueError, "the feature `spend` is in the columns .*, expected a column `spend`"):
+                finaira_data.features_of(self.policy, pa.table(columns))
+
     def test_a_model_is_put_into_a_copy_which_the_program_checks(self) -> None:
         with self.assertRaisesRegex(finaira_data.FinairaError, "models.fraud.file"):
             finaira_data.register_model(self.policy, self.folder / "broken", "fraud", b"no model", ["features.spend"])

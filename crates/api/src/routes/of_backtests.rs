@@ -20,7 +20,7 @@ const UNTIL: Parameter = Parameter {
 };
 const SEGMENT: Parameter = Parameter {
     name: "segment",
-    summary: "An attribute of payments, such as `country`. The result also counts the payments by its values.",
+    summary: "An attribute of payments, such as `country`. The result also counts the payments by its values. Needs the scope payments:read as well.",
     kind: Kind::Text,
 };
 const CHANGE: Parameter = Parameter {

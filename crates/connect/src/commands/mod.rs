@@ -142,8 +142,8 @@ impl Command {
             list.parse::<Name>().map_err(|why| format!("the list {list:?}: {why}"))?;
         }
         if idempotency_key.is_some() && label.is_none() {
-            return Err("found an `idempotency_key`, expected it beside `label` only: a payment has an id, and a change of a list has no effect \
-                        if it comes again"
+            return Err("found an `idempotency_key`, expected it beside `label` only: a payment has an id, and a change of a list \
+                        is made again if it comes again"
                 .to_owned());
         }
         match (payment, label, list, add, remove) {

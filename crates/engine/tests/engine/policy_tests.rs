@@ -125,6 +125,26 @@ FAILED wrong
 }
 
 #[test]
+fn entities_of_tests_are_normalised_as_those_of_payments_are() {
+    let policy = POLICY.replace(
+        "[entities.customer]",
+        "[entities.customer]\nnormalise = [\"trim\", \"lowercase\"]\n[entities.customer.attributes.level]\ntype = \"int\"",
+    ) + "[features.level]\nof = \"customer\"\nattribute = \"level\"\npayments = [\"card\"]\n[[rules]]\nname = \"low\"\nwhen = \"features.level < 2\"\nthen = { review = true }\n";
+    let outcome = outcome_of(
+        &policy,
+        r#"
+[[tests]]
+name = "same_customer"
+entities = [{ entity = "customer", key = " Ann", attributes = { level = 1 } }]
+history = [{ before = "1h", label = "fraud", payment = "card", amount = 1, attributes = { customer = "ANN", to = "7" } }]
+payment = { payment = "card", amount = 1, attributes = { customer = "ann ", to = "7" } }
+expect = { verdict = "decline", reasons = ["known_fraud", "low"] }
+"#,
+    );
+    assert_eq!(outcome, "passed same_customer\n");
+}
+
+#[test]
 fn a_test_sets_attributes_of_entities_at_their_times() {
     let with_levels = POLICY
         .replace("[entities.customer]", "[entities.customer]\n[entities.customer.attributes.level]\ntype = \"int\"");

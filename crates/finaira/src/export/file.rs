@@ -19,6 +19,8 @@ use crate::backtest::columns::{OutputColumn, Values};
 
 /// The number of rows in a row group of Parquet, which are held in memory before they are written.
 const GROUP_ROWS: usize = 1 << 16;
+/// A row group with so many bytes of texts is written earlier.
+const GROUP_TEXT_BYTES: usize = 64 << 20;
 
 /// How the rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +107,7 @@ pub(super) struct File {
 
 enum Writer {
     Lines { file: BufWriter<NamedTempFile>, names: Option<Vec<String>>, line: String },
-    Parquet { file: SerializedFileWriter<NamedTempFile>, columns: Vec<OutputColumn>, rows: usize },
+    Parquet { file: SerializedFileWriter<NamedTempFile>, columns: Vec<OutputColumn>, rows: usize, text_bytes: usize },
 }
 
 impl File {
@@ -163,14 +165,17 @@ impl File {
                 }
                 file.write_all(line.as_bytes())?;
             }
-            Writer::Parquet { file, columns, rows } => {
+            Writer::Parquet { file, columns, rows, text_bytes } => {
                 for (column, cell) in columns.iter_mut().zip(cells) {
-                    push(column, cell)?;
+                    push(column, cell);
+                    if let Cell::Text(text) = cell {
+                        *text_bytes += text.len();
+                    }
                 }
                 *rows += 1;
-                if *rows == GROUP_ROWS {
+                if *rows == GROUP_ROWS || *text_bytes >= GROUP_TEXT_BYTES {
                     write_group(file, columns)?;
-                    *rows = 0;
+                    (*rows, *text_bytes) = (0, 0);
                 }
             }
         }
@@ -184,7 +189,7 @@ impl File {
     pub(super) fn finish(self) -> anyhow::Result<()> {
         let file = match self.writer {
             Writer::Lines { file, .. } => file.into_inner()?,
-            Writer::Parquet { mut file, mut columns, rows } => {
+            Writer::Parquet { mut file, mut columns, rows, .. } => {
                 if rows > 0 {
                     write_group(&mut file, &mut columns)?;
                 }
@@ -257,16 +262,19 @@ fn separate(line: &mut String, separator: char) {
     }
 }
 
-fn push(column: &mut OutputColumn, cell: &Cell<'_>) -> anyhow::Result<()> {
+fn push(column: &mut OutputColumn, cell: &Cell<'_>) {
     match cell {
         Cell::Null => column.push_null(),
         Cell::Int(value) => column.push_int64(*value),
         Cell::Double(value) => column.push_double(*value),
         Cell::Bool(value) => column.push_bool(*value),
         Cell::Text(text) => column.push_word(text),
-        Cell::Time(at) => column.push_int64(i64::try_from(at.ns()).context("a time is after 2262")?),
+        // Parquet has no time after 2262.
+        Cell::Time(at) => match i64::try_from(at.ns()) {
+            Ok(ns) => column.push_int64(ns),
+            Err(_too_late) => column.push_null(),
+        },
     }
-    Ok(())
 }
 
 fn parquet_writer(file: NamedTempFile, columns: &[Column]) -> anyhow::Result<Writer> {
@@ -300,7 +308,7 @@ fn parquet_writer(file: NamedTempFile, columns: &[Column]) -> anyhow::Result<Wri
         };
         OutputColumn::new(column.name.clone(), values)
     });
-    Ok(Writer::Parquet { file, columns: columns.collect(), rows: 0 })
+    Ok(Writer::Parquet { file, columns: columns.collect(), rows: 0, text_bytes: 0 })
 }
 
 fn write_group(file: &mut SerializedFileWriter<NamedTempFile>, columns: &mut [OutputColumn]) -> anyhow::Result<()> {

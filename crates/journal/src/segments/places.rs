@@ -87,6 +87,11 @@ impl<D: Disk> Places<D> {
         }
     }
 
+    /// All segments.
+    pub(crate) fn known(&self) -> BTreeMap<u64, Known> {
+        self.segments.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The segment that contains a sequence.
     pub(crate) fn segment_of(&self, seq: Seq) -> Option<u64> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);

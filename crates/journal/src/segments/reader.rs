@@ -63,6 +63,15 @@ impl<D: Disk> FileReader<D> {
         Self::new(Arc::new(Places::new(disk, shard, std::collections::BTreeMap::new(), Seq::ZERO)))
     }
 
+    /// The entries that are durable now, with locks of its own: whoever reads slowly with it keeps no other reader and no writer waiting.
+    pub fn apart(&self) -> Self
+    where
+        D: Clone,
+    {
+        let places = Places::new(self.places.disk.clone(), self.places.shard, self.places.known(), self.durable());
+        Self::new(Arc::new(places))
+    }
+
     /// The place of the frame that contains a durable entry.
     ///
     /// # Errors

@@ -74,6 +74,7 @@ mod zone;
 pub use check::compile;
 pub use moment::Moment;
 pub use program::Program;
+pub(crate) use scan::members;
 pub use schema::Schema;
 pub use value::{List, Map, Value};
 pub use zone::time_zone_data;

@@ -33,6 +33,20 @@ pub(super) fn scan(source: &str) -> Result<Vec<Word>, CompileError> {
     }
 }
 
+/// The members of the name `root` that a source reads, as in `root.member`, however it is written. None if the source has a fault, which is
+/// reported when it is compiled.
+pub(crate) fn members<'s>(source: &'s str, root: &str) -> Vec<&'s str> {
+    let words = scan(source).unwrap_or_default();
+    let text = |place: usize| words.get(place).and_then(|word| source.get(word.start..word.end));
+    let is_root = |place: usize| {
+        let is_member = place.checked_sub(1).and_then(text) == Some(".");
+        let name = text(place).map(|name| name.trim_matches('`'));
+        name == Some(root) && !is_member && text(place.saturating_add(1)) == Some(".")
+    };
+    let member = |place: usize| text(place.saturating_add(2)).map(|name| name.trim_matches('`'));
+    (0..words.len()).filter(|place| is_root(*place)).filter_map(member).collect()
+}
+
 struct Scanner<'a> {
     source: &'a str,
     /// Where the rest of the source starts.

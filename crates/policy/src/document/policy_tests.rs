@@ -12,7 +12,7 @@ use crate::limits::{
     ENTITY_TEXT_BYTES_MAX, REACH_MAX, RULES_MAX, SCORE_MAX, TAG_BYTES_MAX, TEST_ATTRIBUTES_MAX, TEST_PAYMENTS_MAX,
     TESTS_MAX, TEXT_BYTES_MAX,
 };
-use crate::problem::{Place, Problems, suggestion};
+use crate::problem::{Place, suggestion};
 use crate::reason::SYSTEM_REASONS;
 use crate::spec::{
     AttributeKind, EntityAttributeType, PaymentType, PolicyTest, TestAttribute, TestExpectation, TestPayment,
@@ -90,7 +90,7 @@ fn attributes_of(node: Node<'_>, draft: &Draft<'_>) -> Option<Vec<TestAttribute>
     table.finish();
     let (kind, key, given) = (kind?, key?, given?);
     let entity = draft.entities.get(kind)?;
-    let token = token(EntityIdx::at(kind), key.value);
+    let token = token(EntityIdx::at(kind), &entity.normalise.apply(key.value));
     let one = |(name, node): (Located<&str>, Node<'_>)| {
         let Some(attribute) = entity.attribute(name.value) else {
             let hint = suggestion(name.value, entity.attributes.iter().map(|attribute| attribute.name.as_str()));
@@ -157,7 +157,7 @@ fn payment(table: &mut Table<'_>, draft: &Draft<'_>) -> Option<TestPayment> {
     let spec = &draft.payments.get(payment_type)?.spec;
     let mut attributes: Vec<Option<AttributeValue>> = vec![None; spec.attributes.len()];
     for (key, node) in given {
-        if let Some((position, value)) = attribute(&key, node, spec, problems) {
+        if let Some((position, value)) = attribute(&key, node, spec, draft) {
             attributes.get_mut(position)?.replace(value);
         }
     }
@@ -183,8 +183,9 @@ fn attribute(
     key: &Located<&str>,
     node: Node<'_>,
     spec: &PaymentType,
-    problems: &Problems<'_>,
+    draft: &Draft<'_>,
 ) -> Option<(usize, AttributeValue)> {
+    let problems = draft.problems;
     let Some((idx, attribute)) = spec.attribute(key.value) else {
         let hint = suggestion(key.value, spec.attributes.iter().map(|attribute| attribute.name.as_str()));
         problems.report(&key.place, format_args!("payment type `{}` has no such attribute{hint}", spec.name));
@@ -205,7 +206,8 @@ fn attribute(
         AttributeKind::Time => node.read(|value| time(value).map(AttributeValue::Time)),
         AttributeKind::Entity(entity) => node.read(|value| {
             let text = text_within(TEXT_BYTES_MAX)(value)?;
-            Ok(AttributeValue::Entity { token: token(entity, text), text: text.into() })
+            let text = draft.entities.get(entity.get()).map_or(text.into(), |known| known.normalise.apply(text));
+            Ok(AttributeValue::Entity { token: token(entity, &text), text: text.into() })
         }),
         AttributeKind::Account => node.read(|value| {
             let number: u128 = parsed(value)?;

@@ -412,16 +412,20 @@ pub(super) fn cover_attributes(
         let mut is_changed = false;
         for (_, feature) in features.iter() {
             let FeatureSource::Attribute { of, entity, attribute } = &feature.source else { continue };
-            let path = [format!("features.{}", feature.name)];
-            if !sources.iter().flatten().any(|source| reads_one_of(source, &path)) {
+            if !sources.iter().flatten().any(|source| reads_one_of(source, &[feature.name.as_str()])) {
                 continue;
             }
-            let entity = entities.get(entity.get());
-            let Some(attribute) = entity.and_then(|entity| entity.attributes.get(attribute.get())) else { continue };
-            for part in [&feature.name, of, &attribute.name] {
+            let Some(entity) = entities.get(entity.get()) else { continue };
+            let Some(attribute) = entity.attributes.get(attribute.get()) else { continue };
+            for part in [&feature.name, of, &entity.name, &attribute.name] {
                 key.bytes(part.as_str().as_bytes());
             }
             key.bytes(attribute.ty.as_str().as_bytes());
+            // They say which token a value of the entity has.
+            let Normalise { trim, lowercase, nfc } = entity.normalise;
+            for flag in [entity.personal, trim, lowercase, nfc] {
+                key.u64(flag.into());
+            }
             is_changed = true;
         }
         if is_changed {

@@ -277,6 +277,22 @@ fn a_stream_that_reads_an_attribute_is_another_one_if_the_feature_is() {
     assert_ne!(key(&document), key(&document.replace(level, "[features.level]\nof = \"payee\"")));
     let renamed = document.replace("kyc_level", "trust");
     assert_ne!(key(&document), key(&renamed));
+    // However the name is written.
+    for other in [
+        "features . level < 2",
+        "features.`level` < 2",
+        "// don't\nfeatures.level < 2",
+        "'features.level' != '' && features\n.level < 2",
+    ] {
+        let document = document.replace("\"features.level < 2\"", &format!("\"\"\"{other}\"\"\""));
+        let moved = document.replace(level, "[features.level]\nof = \"payee\"");
+        assert_ne!(key(&document), key(&moved), "{other}");
+    }
+    // What says which token a value of the entity has.
+    for from in ["[entities.customer]\n", "[entities.customer]\npersonal = false\n"] {
+        let other = document.replace("[entities.customer]\n", "[entities.customer]\nnormalise = [\"lowercase\"]\n");
+        assert_ne!(key(&document.replace("[entities.customer]\n", from)), key(&other), "{from}");
+    }
     // A stream that reads none keeps the key that it had before policies had attributes of entities.
     let plain = "[streams.small]\nof = \"payer\"\nwhere = \"payment.amount < 2\"\n";
     let plain = [format!("{POLICY}{plain}"), format!("{}{plain}", POLICY.replace("kyc_level", "trust"))];

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use api::backtests::{Backtest, PaymentsFilter, Period, check_segment, period, problem};
 use api::responses::Page;
-use api::{ErrorCode, List, Problem, requests};
+use api::{ErrorCode, List, Problem, Scope, requests};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use backtest::{Failure as Ended, Wanted};
+use edge::auth::permitted_on_route;
 use engine::{Again, Refusal};
 use types::RequestId;
 
@@ -21,6 +22,10 @@ const PLACE_BITS: u32 = 32;
 /// Checks a policy as an upload does, and puts its backtest into the queue.
 pub(crate) async fn start(call: Call) -> Handled {
     let Period { from, until, segment } = period(&call.head.parameters)?;
+    if segment.is_some() {
+        // It shows values of attributes, which only those may see who may see payments.
+        permitted_on_route(call.caller.scopes, Scope::PAYMENTS_READ)?;
+    }
     let bundle = api::archive::bundle(&call.body)?;
     let core = &call.app.core;
     // One after the other, because the tests of a policy may take seconds.

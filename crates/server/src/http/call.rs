@@ -19,7 +19,7 @@ use types::ActorId;
 
 use crate::http::app::App;
 use crate::http::bodies::HeldBody;
-use crate::http::doors::{Admitted, LastRefused};
+use crate::http::doors::{Admitted, KnownClient, LastRefused};
 use crate::http::failure::Failure;
 use crate::http::host::{Host, NotFound, Proven};
 use crate::http::local::Local;
@@ -30,6 +30,9 @@ const BODY_WITHIN: Duration = Duration::from_secs(30);
 
 /// Most time in which a form must arrive. Anybody can send one, and it is small.
 const FORM_WITHIN: Duration = Duration::from_secs(5);
+
+/// Most bytes for which room is made before they arrive.
+const RESERVED_BYTES_MAX: usize = 1 << 20;
 
 /// Most bytes that are read and discarded of a body that is too large, so that its sender still reads the answer.
 const DRAINED_BYTES_MAX: usize = 1 << 20;
@@ -96,6 +99,7 @@ impl Call {
                         };
                         let client = found.client();
                         *admitted = Some(host.admit(client, &headers, last_refused)?);
+                        parts.extensions.get().into_iter().for_each(KnownClient::note);
                         may(client.tenant, found.scopes())?;
                         host.let_in(found).await?
                     }
@@ -181,8 +185,8 @@ pub(crate) fn only<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h 
     }
 }
 
-/// Reads the body. If it arrives in one piece, that piece is returned without a copy; otherwise all pieces are copied into a
-/// buffer of the declared length.
+/// Reads the body. If it arrives in one piece, that piece is returned without a copy; otherwise all pieces are copied into one
+/// buffer.
 async fn read(body: Body, headers: &HeaderMap, route: &Route, held: &mut HeldBody) -> Result<Bytes, Failure> {
     let bytes_max = route.body_bytes_max();
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
@@ -203,12 +207,13 @@ async fn read(body: Body, headers: &HeaderMap, route: &Route, held: &mut HeldBod
         read_bytes = read_bytes.saturating_add(chunk.len());
         if read_bytes <= bytes_max {
             held.grow(chunk.len())?;
-        }
-        if first.is_empty() && whole.is_empty() {
-            first = chunk;
-        } else if read_bytes <= bytes_max {
+            if first.is_empty() && whole.is_empty() {
+                first = chunk;
+                continue;
+            }
             if whole.is_empty() {
-                whole.reserve(declared.unwrap_or(read_bytes).min(bytes_max));
+                // Only what has arrived is counted, so little more is reserved.
+                whole.reserve(declared.unwrap_or(read_bytes).min(bytes_max).min(RESERVED_BYTES_MAX));
                 whole.extend_from_slice(&std::mem::take(&mut first));
             }
             whole.extend_from_slice(&chunk);

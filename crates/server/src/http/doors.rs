@@ -57,6 +57,20 @@ pub(crate) struct Admitted {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LastRefused(Arc<Mutex<Option<Refused>>>);
 
+/// Whether a client showed a valid credential on a connection.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KnownClient(Arc<AtomicBool>);
+
+impl KnownClient {
+    pub(crate) fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_known(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Refused {
     /// A hash of the credential, which every further request has to show as well.

@@ -1,5 +1,7 @@
 //! Handlers that administer tenants. Their caller is one of the first tenant.
 
+use std::sync::Arc;
+
 use api::installation::{TenantCreated, TenantShown, new_tenant, quotas, tenant_id};
 use api::responses::Page;
 use api::{CursorOrigin, List, Scope, requests};
@@ -46,7 +48,12 @@ pub(crate) async fn get(call: Call) -> Handled {
 
 pub(crate) async fn change(call: Call, change: Change) -> Handled {
     requests::verb(&call.body)?;
-    changed(call, change).await
+    let (host, number, now) = (Arc::clone(&call.host), tenant_id(call.head.path_id())?, call.app.core.now());
+    let answer = changed(call, change).await?;
+    if matches!(change, Change::Suspend) {
+        host.backtests.end_all(number, now);
+    }
+    Ok(answer)
 }
 
 pub(crate) async fn set_quotas(call: Call) -> Handled {

@@ -26,12 +26,20 @@ def features_of(policy: StrPath, decisions: pa.Table, payment_type: str | None =
         policy: The folder with `policy.toml`.
         decisions: The decisions of a backtest or an export with this policy.
         payment_type: Leaves out features that have a value for none of the payments of this type.
+
+    Raises:
+        ValueError: If a feature has a column of another name, because a column of its name has something else in it, or because its type
+            changed with the policy. Rename the feature, or export the decisions of one version of the policy.
     """
     rows = decisions
     if payment_type is not None and "type" in decisions.column_names:
         rows = decisions.filter(pc.equal(decisions["type"], payment_type))
     names = []
     for name in _document(policy).get("features", {}):
+        of_types = [f"{name}_{kind}" for kind in ("int", "double", "bool", "text")]
+        others = [other for other in (f"feature_{name}", *of_types) if other in rows.column_names]
+        if f"feature_{name}" in others or (others and name not in rows.column_names):
+            raise ValueError(f"the feature `{name}` is in the columns {', '.join(others)}, expected a column `{name}`")
         column = rows[name] if name in rows.column_names else None
         is_number = column is not None and (pa.types.is_primitive(column.type) and not pa.types.is_temporal(column.type))
         if column is not None and is_number and column.null_count < len(column):

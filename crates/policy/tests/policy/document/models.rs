@@ -53,6 +53,20 @@ fn what_is_evaluated_before_a_model_cannot_read_it() {
             policy.toml:56:34: decision.score.topup: 'models.froud' is not declared; did you mean 'models.fraud'?
         "#]],
     );
+    // Types with other models.
+    let document =
+        BASE.replacen("file = \"models/fraud.onnx\"", "file = \"models/fraud.onnx\"\npayments = [\"card\"]", 1);
+    let other =
+        "[models.other]\nfile = \"models/fraud.onnx\"\npayments = [\"topup\"]\ninputs = [\"1\", \"2\", \"3\"]\n";
+    let document = document.replacen("[decision]", &format!("{other}[decision]\nscore = \"models.fraud\""), 1);
+    expect![[r#"
+        policy.toml:61:10: decision.score: 'models.fraud' is not declared (in payment type `topup`; write `score` as a table with an expression for each type)
+    "#]].assert_eq(&listed(&problems(&document)));
+    let document = BASE.replacen("[models.fraud]\nfile = \"models/fraud.onnx\"\ninputs = [\"payment.amount\", \"features.spend_1d\", \"payment.amount > 5\"]", "", 1);
+    let document = document.replacen("[decision]", "[decision]\nscore = \"0.5\"", 1);
+    expect![[r#"
+        policy.toml:54:9: decision.score: there is no model, so there is nothing to make a score of
+    "#]].assert_eq(&listed(&problems(&document)));
     // The model has a problem, so nothing is said about what reads it.
     let document = BASE.replacen("models/fraud.onnx", "models/froud.onnx", 1);
     let document = document.replacen("[decision]", "[decision]\nscore = \"models.fraud\"", 1);

@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
 
 use crate::clock::Stopwatch;
+use crate::http::doors::KnownClient;
 
 /// How long the first answer of a connection may take before the connection can make room for another one.
 const UNKNOWN_ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -108,6 +109,8 @@ pub(super) struct Connection {
     state: Mutex<State>,
     ordered: Notify,
     is_draining: Arc<AtomicBool>,
+    /// Whether a request with a valid credential came over this connection.
+    pub(super) client: KnownClient,
 }
 
 #[derive(Debug)]
@@ -118,8 +121,6 @@ struct State {
     blocked: Option<Stopwatch>,
     /// Since when the client's sending side is closed.
     half_closed: Option<Stopwatch>,
-    /// Whether a request with a valid credential came over this connection.
-    is_known: bool,
     /// Waits for the end of the input to be shown to it.
     reader: Option<Waker>,
     /// Whether the client may still be sending what nobody will read.
@@ -182,13 +183,12 @@ impl Connection {
             since: Stopwatch::start(),
             blocked: None,
             half_closed: None,
-            is_known: false,
             reader: None,
             has_unread: false,
             order: None,
             answers: None,
         };
-        Self { state: Mutex::new(state), ordered: Notify::new(), is_draining }
+        Self { state: Mutex::new(state), ordered: Notify::new(), is_draining, client: KnownClient::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -334,7 +334,7 @@ impl Connection {
     }
 
     pub(super) fn note_known(&self) {
-        self.lock().is_known = true;
+        self.client.note();
     }
 
     pub(super) fn note_unread(&self) {
@@ -412,7 +412,7 @@ impl Connection {
     fn dispensable(&self) -> Option<(bool, Duration)> {
         let state = self.lock();
         let is_waiting = matches!(state.phase, Phase::Handshake | Phase::Idle | Phase::Head) && state.order.is_none();
-        is_waiting.then(|| (!state.is_known, state.since.elapsed()))
+        is_waiting.then(|| (!self.client.is_known(), state.since.elapsed()))
     }
 
     /// As [`Connection::dispensable`] when there is no room for another connection: after all others come those over which no known client
@@ -428,7 +428,7 @@ impl Connection {
             Phase::Answering => waited > UNKNOWN_ANSWER_WITHIN,
             Phase::Handshake | Phase::Idle | Phase::Head | Phase::Streaming => false,
         };
-        (is_slow && !state.is_known && state.order.is_none()).then_some((false, true, waited))
+        (is_slow && !self.client.is_known() && state.order.is_none()).then_some((false, true, waited))
     }
 }
 

@@ -66,6 +66,7 @@ impl Service<Request<Incoming>> for Watched {
         }
         request.extensions_mut().insert(self.from);
         request.extensions_mut().insert(self.last_refused.clone());
+        request.extensions_mut().insert(self.connection.client.clone());
         if let Some(certificate) = self.certificate {
             request.extensions_mut().insert(certificate);
         }
