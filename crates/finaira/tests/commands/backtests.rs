@@ -251,9 +251,8 @@ fn a_policy_that_cannot_be_backtested_is_refused_like_an_upload_or_by_name() {
     assert_eq!(client.get("/v1/backtests/7").code(), "backtest_not_found");
 }
 
-#[test]
-fn backtests_wait_for_each_other_and_can_be_cancelled() {
-    let (_data, _server, client) = first_start(&[]);
+/// 6,001 payments, so that a backtest takes a while.
+fn many_payments(client: &Client) {
     assert_eq!(client.activate(&document()).status, 201);
     client.pay(1, "top_up", 1_000_000_000, &json!({"customer": "alice"}));
     for batch in 0..6_u128 {
@@ -265,6 +264,12 @@ fn backtests_wait_for_each_other_and_can_be_cancelled() {
             .collect();
         assert_eq!(client.post("/v1/payments/batch", &json!({"payments": payments})).status, 200);
     }
+}
+
+#[test]
+fn backtests_wait_for_each_other_and_can_be_cancelled() {
+    let (_data, _server, client) = first_start(&[]);
+    many_payments(&client);
     let started: Vec<Reply> = (0..4).map(|_| start(&client, &document(), "")).collect();
     for reply in &started {
         assert_eq!(reply.status, 202, "{reply:?}");
@@ -281,4 +286,26 @@ fn backtests_wait_for_each_other_and_can_be_cancelled() {
     assert_eq!(cancelled(started[1].text("id")), "done");
     let result = ended(&client, started[1].text("id"));
     assert_eq!((&result["result"]["payments"], &result["result"]["changed"]), (&json!(6_001), &json!(0)));
+}
+
+#[test]
+fn a_suspension_ends_the_backtests_of_the_tenant() {
+    let (_data, server, first) = first_start(&[]);
+    let made = first.post("/v1/tenants", &json!({"name": "shop", "mode": "live"}));
+    assert_eq!(made.status, 201, "{made:?}");
+    let shop = server.client(made.text("key"));
+    many_payments(&shop);
+    let started: Vec<Reply> = (0..4).map(|_| start(&shop, &document(), "")).collect();
+    assert_eq!(first.post("/v1/tenants/2/suspend", &json!({})).status, 200);
+    // Resumed, so that it can be asked.
+    assert_eq!(first.post("/v1/tenants/2/resume", &json!({})).status, 200);
+    let last = shop.get(&format!("/v1/backtests/{}", started[3].text("id")));
+    assert_eq!(last.text("status"), "cancelled", "{last:?}");
+    // Who may not see payments sees no values of them.
+    let key = json!({"name": "b", "new_principal": {"kind": "service", "name": "b"}, "scopes": ["policies:write", "policies:read"]});
+    let made = shop.post("/v1/api-keys", &key);
+    let analyst = server.client(made.text("key"));
+    let refused = start(&analyst, &document(), "?segment=customer");
+    assert_eq!((refused.status, refused.code()), (403, "insufficient_scope"), "{refused:?}");
+    assert_eq!(start(&analyst, &document(), "").status, 202);
 }

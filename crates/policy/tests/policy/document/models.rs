@@ -66,7 +66,8 @@ fn what_is_evaluated_before_a_model_cannot_read_it() {
     let document = document.replacen("[decision]", "[decision]\nscore = \"0.5\"", 1);
     expect![[r#"
         policy.toml:54:9: decision.score: there is no model, so there is nothing to make a score of
-    "#]].assert_eq(&listed(&problems(&document)));
+    "#]]
+    .assert_eq(&listed(&problems(&document)));
     // The model has a problem, so nothing is said about what reads it.
     let document = BASE.replacen("models/fraud.onnx", "models/froud.onnx", 1);
     let document = document.replacen("[decision]", "[decision]\nscore = \"models.fraud\"", 1);
