@@ -3,33 +3,17 @@
 use std::path::Path;
 use std::process::Command;
 
-use fixtures::WALLET;
 use serde_json::{Value, json};
 
 use crate::harness::{Client, Reply, Server, archive, eventually, first_start, payment};
+use crate::lists::policy;
 
 const TAR: (&str, &str) = ("Content-Type", "application/x-tar");
 
-/// The wallet with lists and a rule for each.
+/// The wallet with lists and a rule for each, and a rule about known fraud.
 fn document() -> String {
-    let country = "[payments.card.attributes]\ncountry = { type = \"string\", required = false }\n";
-    WALLET.replace("[payments.card.attributes]\n", country)
-        + r#"
-[lists.blocked_customers]
-holds = "customer"
-[lists.countries]
-holds = "text"
-[[rules]]
-name = "blocked_customer"
-when = "payment.customer in list('blocked_customers')"
-then = { decline = true }
-payments = ["card"]
-[[rules]]
-name = "sanctioned"
-when = "has(payment.country) && payment.country in list('countries')"
-then = { decline = true }
-payments = ["card"]
-[[rules]]
+    policy()
+        + r#"[[rules]]
 name = "known_fraud"
 when = "features.fraud_rate_30d > 0.0"
 then = { score = 1 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::{Client, Reply, Server, finaira, first_start};
 
 /// The wallet policy with a list of customers and a list of countries.
-fn policy() -> String {
+pub(crate) fn policy() -> String {
     let country = "[payments.card.attributes]\ncountry = { type = \"string\", required = false }\n";
     WALLET.replace("[payments.card.attributes]\n", country)
         + r#"
