@@ -39,7 +39,10 @@ pub(crate) fn members<'s>(source: &'s str, root: &str) -> Vec<&'s str> {
     let words = scan(source).unwrap_or_default();
     let text = |place: usize| words.get(place).and_then(|word| source.get(word.start..word.end));
     let is_root = |place: usize| {
-        let is_member = place.checked_sub(1).and_then(text) == Some(".");
+        // A dot that follows no value begins a name.
+        let before_dot = place.checked_sub(2).and_then(|place| words.get(place));
+        let is_member =
+            place.checked_sub(1).and_then(text) == Some(".") && before_dot.is_some_and(|word| word.ends_value);
         let name = text(place).map(|name| name.trim_matches('`'));
         name == Some(root) && !is_member && text(place.saturating_add(1)) == Some(".")
     };

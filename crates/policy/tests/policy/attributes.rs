@@ -281,6 +281,8 @@ fn a_stream_that_reads_an_attribute_is_another_one_if_the_feature_is() {
     for other in [
         "features . level < 2",
         "features.`level` < 2",
+        ".features.level < 2",
+        "true && .features.level < 2",
         "// don't\nfeatures.level < 2",
         "'features.level' != '' && features\n.level < 2",
     ] {
